@@ -1,0 +1,277 @@
+"""What a run keeps and shows beyond Lightning's own: checkpoints that outlive a resume, pictures, progress."""
+
+import math
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams as hparams_summary
+
+from mnist_lstm import figures
+from mnist_lstm.data import Batch, MNISTDataModule
+from mnist_lstm.mnist_format import CLASS_NAMES, normalise
+
+SHEET_SIZE = 32
+"""Digits on a sheet."""
+
+PROGRESS_EVERY_S = 20.0
+"""Seconds between two lines of plain progress within an epoch."""
+
+
+class BestAndLast(ModelCheckpoint):
+    """Keep ``best.ckpt``, the epoch with the highest validation accuracy, and ``last.ckpt``, the latest epoch.
+
+    A resumed run writes to a folder of its own. It takes the best checkpoint so far along, so that its best is the
+    best of the whole training, as if that had not been interrupted.
+
+    Args:
+        folder: for the two files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor="val/acc",
+            mode="max",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copy the best checkpoint of the interrupted run and remember its score."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+        assert self.dirpath is not None
+        best, mine = Path(state_dict["best_model_path"]), Path(self.dirpath, "best.ckpt")
+        if not best.is_file():
+            # the runs have been moved: the files of one run lie side by side
+            best = Path(self.resumed_from).parent / best.name
+        score = state_dict["best_model_score"]
+        if not best.is_file() or score is None:
+            self.best_model_path, self.best_model_score, self.best_k_models = "", None, {}
+            return
+        mine.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(best, mine)
+        self.best_model_path = self.kth_best_model_path = str(mine)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {str(mine): score}
+        self.last_model_path = ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note which checkpoint the run goes on from."""
+        self.resumed_from = str(trainer.ckpt_path or "")
+        super().setup(trainer, pl_module, stage)
+
+
+class HyperParameters(Callback):
+    """Fill TensorBoard's HPARAMS tab: the options of the run beside its best validation accuracy."""
+
+    METRIC = "val/best_acc"
+
+    def __init__(self) -> None:
+        self.best = -math.inf
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down the options; the metric beside them is the last value of the curve of that name."""
+        writer = _writer(trainer)
+        if writer is None:
+            return
+        data_module = trainer.datamodule  # type: ignore[attr-defined]
+        options = {**pl_module.hparams, **(data_module.hparams if data_module is not None else {})}
+        trainer.logger.log_hyperparams(options)  # type: ignore[union-attr]
+        plain = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in options.items()}
+        for summary in hparams_summary(plain, {self.METRIC: 0.0}):
+            writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the best validation accuracy so far."""
+        accuracy = trainer.callback_metrics.get("val/acc")
+        if trainer.sanity_checking or accuracy is None:
+            return
+        self.best = max(self.best, float(accuracy))
+        writer = _writer(trainer)
+        if writer is not None:
+            writer.add_scalar(self.METRIC, self.best, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the best accuracy for a resumed run."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best accuracy of the interrupted run."""
+        self.best = state_dict["best"]
+
+
+class Pictures(Callback):
+    """Show in TensorBoard what goes in, what the network is, and where it errs.
+
+    At the start: a sheet of training digits and the graph. At the end of every ``every_n_epochs``-th epoch and of the
+    last: the confusion matrix and the worst mistakes on the validation images.
+
+    Args:
+        every_n_epochs: 0 for no pictures at all.
+    """
+
+    def __init__(self, every_n_epochs: int) -> None:
+        self.every_n_epochs = every_n_epochs
+        self._images: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._logits: list[Tensor] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the first training digits and the graph."""
+        writer = _writer(trainer)
+        data_module = trainer.datamodule  # type: ignore[attr-defined]
+        if writer is None or not self.every_n_epochs or not isinstance(data_module, MNISTDataModule):
+            return
+        digits = data_module.train_dataloader().dataset
+        images, labels = digits.images[:SHEET_SIZE], digits.labels[:SHEET_SIZE]  # type: ignore[attr-defined]
+        captions = [CLASS_NAMES[label] for label in labels]
+        title = f"training digits of {data_module.dataset}"
+        _add_figure(writer, "input/digits", figures.digit_sheet(images, captions, title), trainer.global_step)
+
+        training = pl_module.training
+        pl_module.eval()  # no dropout, hence no random number drawn
+        with warnings.catch_warnings(), torch.no_grad():
+            # tracing an LSTM warns about the sizes it checks and about its own replacement; the drawing is right
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit.trace.* is deprecated", category=Warning)
+            writer.add_graph(pl_module.model, normalise(images[:2]).to(pl_module.device))
+        pl_module.train(training)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep what the pictures show."""
+        images, labels = batch
+        if self._is_due(trainer) and labels is not None:
+            self._images.append(images)
+            self._labels.append(labels)
+            self._logits.append(outputs)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the confusion matrix and the worst mistakes."""
+        writer = _writer(trainer)
+        if writer is None or not self._logits:
+            return
+        images, labels = torch.cat(self._images), torch.cat(self._labels)
+        probabilities = torch.cat(self._logits).float().softmax(dim=1)  # (N, 10)
+        for kept in (self._images, self._labels, self._logits):
+            kept.clear()
+        predicted = probabilities.argmax(dim=1)
+        classes = probabilities.shape[1]
+        counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+        mistakes = torch.nonzero(predicted != labels).flatten()
+        title = f"validation, epoch {trainer.current_epoch}: {len(mistakes)} of {len(labels):,} wrong"
+        _add_figure(writer, "val/confusion", figures.confusion_matrix(counts, title), trainer.global_step)
+
+        worst = mistakes[probabilities[mistakes, labels[mistakes]].argsort()[:SHEET_SIZE]]
+        captions = [
+            f"{CLASS_NAMES[labels[i]]}, not {CLASS_NAMES[predicted[i]]}\n{probabilities[i, predicted[i]]:.0%}"
+            for i in worst.tolist()
+        ]
+        sheet = figures.digit_sheet(images[worst], captions, f"worst mistakes of the {title}")
+        _add_figure(writer, "val/worst_mistakes", sheet, trainer.global_step)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        if not self.every_n_epochs or trainer.sanity_checking or _writer(trainer) is None:
+            return False
+        epoch = trainer.current_epoch + 1
+        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
+
+class PlainProgress(Callback):
+    """Tell how a run goes, line by line, where a moving bar cannot be shown: in a file, a pipe, a job's log."""
+
+    def __init__(self) -> None:
+        self._epoch_start = self._last_line = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the time."""
+        self._epoch_start = self._last_line = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Print a line now and then in an epoch that takes long."""
+        if time.monotonic() - self._last_line > PROGRESS_EVERY_S:
+            self._last_line = time.monotonic()
+            _print_line(trainer, f"step {batch_idx + 1:,} of {trainer.num_training_batches:,}", ("train/loss", "train/acc"))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print a line for the epoch."""
+        seconds = f"{time.monotonic() - self._epoch_start:.1f} s"
+        _print_line(trainer, seconds, ("train/loss", "train/acc", "val/loss", "val/acc"))
+
+
+class CSVPredictions(BasePredictionWriter):
+    """Stream predictions as CSV lines: index, prediction, probability, label (empty where it is not known).
+
+    Args:
+        file: text stream, open for writing.
+    """
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(write_interval="batch")
+        self._file = file
+        self._index = 0
+        print("index,prediction,probability,label", file=file)
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the lines of one batch."""
+        _, labels = batch
+        best, digits = prediction.max(dim=1)
+        known = labels.tolist() if labels is not None else [""] * len(digits)
+        for digit, probability, label in zip(digits.tolist(), best.tolist(), known, strict=True):
+            print(f"{self._index},{CLASS_NAMES[digit]},{probability:.6f},{label}", file=self._file)
+            self._index += 1
+
+
+def _print_line(trainer: Trainer, what: str, names: tuple[str, ...]) -> None:
+    if not trainer.is_global_zero:
+        return
+    metrics = {**trainer.callback_metrics, **trainer.progress_bar_metrics}
+    shown = [
+        f"{name} {metrics[name]:.2%}" if name.endswith("acc") else f"{name} {metrics[name]:.4f}"
+        for name in names
+        if name in metrics
+    ]
+    last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+    print(f"epoch {trainer.current_epoch + 1}{last}  {what}  {'  '.join(shown)}", flush=True)
+
+
+def _writer(trainer: Trainer) -> SummaryWriter | None:
+    """Return what writes to TensorBoard, or None where nothing is to be written."""
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                return logger.experiment
+    return None
+
+
+def _add_figure(writer: SummaryWriter, tag: str, figure: Any, step: int) -> None:
+    writer.add_image(tag, figures.to_pixels(figure), step, dataformats="HWC")

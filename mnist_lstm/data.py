@@ -1,0 +1,283 @@
+"""The digits, from disk or network to batches on the device: `MNISTDataModule`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mnist_lstm import mnist_files
+from mnist_lstm.errors import InputError
+from mnist_lstm.idx import read_images
+from mnist_lstm.mnist_format import CLASS_NAMES, normalise, place
+
+Batch = tuple[Tensor, Tensor | None]
+"""Images ``(N, 28, 28)`` and labels ``(N,)``; the labels are None where they are not known."""
+
+VAL_SIZE = {"mnist": 5000, "digits": 180}
+"""Training images held out for validation unless told otherwise."""
+
+EVAL_BATCH_SIZE = 1000
+"""Images a batch in validation, test and prediction: no gradient is kept, so larger batches are faster and fit."""
+
+DIGITS_TEST_SIZE = 360
+DIGITS_TEST_SEED = 0
+"""The embedded digits come without a test part: the same 360 of the 1,797 are set aside, whatever the options."""
+
+
+class DigitImages(Dataset[Batch]):
+    """Images and labels in memory, for a `DataLoader` that takes a batch in one go.
+
+    Args:
+        images: uint8 tensor ``(N, 28, 28)``.
+        labels: int64 tensor ``(N,)``, or None.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], None if self.labels is None else self.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a whole batch by one indexing operation; a `DataLoader` prefers this to N single items."""
+        index = torch.as_tensor(indices)
+        return self.images[index], None if self.labels is None else self.labels[index]
+
+
+def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out ``size`` images so that every class keeps its share, to within one image.
+
+    The draw uses NumPy's legacy generator, whose stream is frozen (NEP 19): the same seed gives the same split on
+    every machine and with every version.
+
+    Args:
+        labels: int64 tensor ``(N,)``.
+        size: how many to hold out, 1 to N - 1.
+        seed: of the draw.
+
+    Returns:
+        The indices of the rest ``(N - size,)`` and of those held out ``(size,)``, each in ascending order.
+    """
+    classes = labels.numpy()
+    counts = np.bincount(classes, minlength=len(CLASS_NAMES))
+    exact = counts * size / len(classes)
+    share = np.floor(exact).astype(int)
+    # largest remainder method: the images that rounding down left over go to the classes that lost most by it
+    share[np.argsort(share - exact, kind="stable")[: size - share.sum()]] += 1
+    order = np.random.RandomState(seed).permutation(len(classes))
+    held_out = np.concatenate([order[classes[order] == c][: share[c]] for c in range(len(share))])
+    is_held_out = torch.zeros(len(classes), dtype=torch.bool)
+    is_held_out[held_out] = True
+    return torch.nonzero(~is_held_out).flatten(), torch.nonzero(is_held_out).flatten()
+
+
+def load_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Read the embedded set: scikit-learn's 1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), laid out as MNIST.
+
+    Returns:
+        uint8 images ``(1797, 28, 28)`` and uint8 labels ``(1797,)``.
+    """
+    # scikit-learn takes a second to import; only this data set needs it
+    import sklearn.datasets
+
+    pixels, labels = sklearn.datasets.load_digits(return_X_y=True)  # (1797, 64), 0 to 16
+    ink = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    return np.stack([place(digit) for digit in ink]), labels.astype(np.uint8)
+
+
+class MNISTDataModule(LightningDataModule):
+    """Handwritten digits in batches: float32 images ``(N, 28, 28)``, normalised, and int64 labels ``(N,)``.
+
+    The images stay uint8 in memory and on the way to the device, and are normalised there.
+
+    Args:
+        dataset: mnist: the 70,000 digits of MNIST, or an error that says how to get them. digits: 1,797 real digits
+            that come with scikit-learn, no network needed. auto: mnist if it is there or can be had, else digits,
+            with a warning.
+        data_dir: Folder that MNIST lies in or is unpacked into (63 MB), as torchvision lays it out.
+        archives: Folder with the four published .gz archives, for work without a network; default: the environment
+            variable MNIST_LSTM_ARCHIVES.
+        mirror: Web address below which the four archives lie, instead of torchvision's mirrors; default: the
+            environment variable MNIST_LSTM_MIRROR.
+        batch_size: Training images a step, at least 1. Larger is faster an epoch and learns less an epoch.
+        val_size: Training images held out for validation, by a stratified draw; default: 5,000 of MNIST's 60,000, 180
+            of the 1,437 embedded ones.
+        split_seed: Seed of that draw. It is apart from seed_everything, so that runs with several seeds are compared
+            on the same validation images.
+        num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation in memory.
+        predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.
+    """
+
+    def __init__(
+        self,
+        dataset: Literal["mnist", "digits", "auto"] = "mnist",
+        data_dir: str = "data",
+        archives: str | None = None,
+        mirror: str | None = None,
+        batch_size: int = 128,
+        val_size: int | None = None,
+        split_seed: int = 0,
+        num_workers: int = 0,
+        predict_images: str | None = None,
+    ) -> None:
+        super().__init__()
+        if dataset not in ("mnist", "digits", "auto"):
+            raise InputError(f"dataset {dataset!r}: must be mnist, digits or auto")
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size}: must be at least 1")
+        if val_size is not None and val_size < 1:
+            raise InputError(f"val_size {val_size}: must be at least 1")
+        if not 0 <= split_seed < 2**32:
+            raise InputError(f"split_seed {split_seed}: must lie between 0 and {2**32 - 1}")
+        if num_workers < 0:
+            raise InputError(f"num_workers {num_workers}: must be at least 0")
+        # what the batches are made of goes into checkpoints; where this machine keeps its files does not
+        self.save_hyperparameters("dataset", "batch_size", "val_size", "split_seed", logger=False)
+        self.data_dir = Path(data_dir).expanduser()
+        self.archives = _path_or_none(archives or os.environ.get("MNIST_LSTM_ARCHIVES"))
+        self.mirror = mirror or os.environ.get("MNIST_LSTM_MIRROR") or None
+        self.num_workers = num_workers
+        self.predict_images = _path_or_none(predict_images)
+        self._shuffling = torch.Generator()
+        self._sets: dict[str, DigitImages] = {}
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; after `prepare_data` or `setup` the real one, never auto."""
+        return str(self.hparams["dataset"])
+
+    def prepare_data(self) -> None:
+        """Fetch and check MNIST if it is not there yet; settle what auto means.
+
+        Raises:
+            InputError: MNIST is asked for and cannot be had.
+        """
+        if self.dataset == "digits" or self._predicts_a_file():
+            return
+        try:
+            mnist_files.fetch(self.data_dir, self.archives, self.mirror)
+        except InputError as error:
+            if self.dataset == "mnist":
+                raise
+            rank_zero_warn(
+                f"MNIST is not at hand, so the embedded digits take its place. {error}", category=UserWarning
+            )
+        self._settle_auto()
+
+    def setup(self, stage: str) -> None:
+        """Load what ``stage`` (fit, validate, test or predict) reads and nothing else."""
+        self._settle_auto()
+        if stage == "fit":
+            self._shuffling.manual_seed(torch.initial_seed())
+        if stage in ("fit", "validate") and "train" not in self._sets:
+            self._sets["train"], self._sets["val"] = self._load_train_and_val()
+        if stage == "test" and "test" not in self._sets:
+            self._sets["test"] = self._load_test()
+        if stage == "predict" and "predict" not in self._sets:
+            if self.predict_images is None:
+                self._sets["predict"] = self._load_test()
+            else:
+                self._sets["predict"] = DigitImages(torch.tensor(read_images(self.predict_images)))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled batches of the training images; the order is drawn from the data module's own generator."""
+        return self._loader("train", self.hparams["batch_size"], shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation images in order."""
+        return self._loader("val", EVAL_BATCH_SIZE)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return all test images in the published order."""
+        return self._loader("test", EVAL_BATCH_SIZE)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the images to predict in the order of their file."""
+        return self._loader("predict", EVAL_BATCH_SIZE)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Normalise the images on the device that they are on: uint8 to float32."""
+        images, labels = batch
+        return normalise(images), labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs for the run to go on as if it had not been interrupted."""
+        return {"shuffling": self._shuffling.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on shuffling where the checkpoint's run stopped."""
+        self._shuffling.set_state(state_dict["shuffling"])
+
+    def _predicts_a_file(self) -> bool:
+        return self.predict_images is not None and self.trainer is not None and self.trainer.predicting
+
+    def _settle_auto(self) -> None:
+        # looks at the disk alone, so that every process of a run comes to the same answer
+        if self.dataset == "auto":
+            self.hparams["dataset"] = "mnist" if mnist_files.is_complete(self.data_dir) else "digits"
+
+    def _load_train_and_val(self) -> tuple[DigitImages, DigitImages]:
+        if self.dataset == "mnist":
+            images, labels = _to_tensors(mnist_files.load(self.data_dir, mnist_files.TRAIN))
+        else:
+            images, labels = _digits_part(test=False)
+        size = self.hparams["val_size"] or VAL_SIZE[self.dataset]
+        if size >= len(labels):
+            raise InputError(
+                f"val_size {size:,}: {self.dataset} has only {len(labels):,} training images to hold some out of"
+            )
+        train, val = stratified_split(labels, size, self.hparams["split_seed"])
+        return DigitImages(images[train], labels[train]), DigitImages(images[val], labels[val])
+
+    def _load_test(self) -> DigitImages:
+        if self.dataset == "mnist":
+            return DigitImages(*_to_tensors(mnist_files.load(self.data_dir, mnist_files.TEST)))
+        return DigitImages(*_digits_part(test=True))
+
+    def _loader(self, part: str, batch_size: int, *, shuffle: bool = False) -> DataLoader[Batch]:
+        if part not in self._sets:
+            raise RuntimeError(f"call setup() before asking for the {part} batches")
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(
+            self._sets[part],
+            batch_size=batch_size,
+            shuffle=shuffle,
+            generator=self._shuffling if shuffle else None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=on_gpu,
+            collate_fn=_identity,
+        )
+
+
+def _identity(batch: Batch) -> Batch:
+    """Leave a batch as `DigitImages.__getitems__` made it (a named function, so that worker processes can load it)."""
+    return batch
+
+
+def _path_or_none(path: str | None) -> Path | None:
+    return Path(path).expanduser() if path else None
+
+
+def _to_tensors(arrays: mnist_files.Arrays) -> tuple[Tensor, Tensor]:
+    images, labels = arrays
+    return torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
+
+
+def _digits_part(*, test: bool) -> tuple[Tensor, Tensor]:
+    images, labels = _to_tensors(load_digits())
+    rest, held_out = stratified_split(labels, DIGITS_TEST_SIZE, DIGITS_TEST_SEED)
+    index = held_out if test else rest
+    return images[index], labels[index]

@@ -1,0 +1,12 @@
+"""The errors this project raises on purpose: one line that says what is wrong, where, and what to do."""
+
+
+class InputError(ValueError):
+    """Something that was given to the program cannot be used: an option, a file, a folder, an address.
+
+    The command prints the message without a traceback and exits with code 2.
+    """
+
+
+class TrainingError(RuntimeError):
+    """A run that was set up properly has failed. The command prints the message and exits with code 1."""

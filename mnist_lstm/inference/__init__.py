@@ -1,0 +1,1 @@
+"""Classifying with trained weights; nothing in here imports Lightning, torchvision, torchmetrics or TensorBoard."""

@@ -1,0 +1,36 @@
+"""Read a checkpoint as plain data: nothing that is named in it runs."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_lstm.errors import InputError
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that ``mnist-lstm fit`` has written.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Lightning's checkpoint: ``state_dict``, ``hyper_parameters`` and what a resumed run needs; tensors on the CPU.
+
+    Raises:
+        InputError: there is no such file, it is damaged, it is no checkpoint of this project, or it holds more than
+            plain data (loading it would run code; it is refused before any runs).
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: is no checkpoint of plain data; it could run code and is refused") from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise InputError(f"{path}: is no checkpoint, or a damaged one ({reason})") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: it has no state_dict with hyper_parameters")
+    return checkpoint

@@ -1,0 +1,444 @@
+"""``mnist-lstm fit | validate | test | predict``: LightningCLI around the data module and the classifier."""
+
+import contextlib
+import inspect
+import logging
+import os
+import shlex
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mnist_lstm import figures
+from mnist_lstm.callbacks import BestAndLast, CSVPredictions, HyperParameters, Pictures, PlainProgress
+from mnist_lstm.data import MNISTDataModule
+from mnist_lstm.errors import InputError
+from mnist_lstm.inference.checkpoint import read_checkpoint
+from mnist_lstm.mnist_format import CLASS_NAMES
+from mnist_lstm.module import DigitClassifier
+from mnist_lstm.runs import find_checkpoint, new_run
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    # one pass more than the curve needs to settle; a minute and a half on two cores
+    "max_epochs": 12,
+    # the network is far too small to share out between devices
+    "devices": 1,
+    # recurrent networks' gradients explode now and then (Pascanu et al. 2013)
+    "gradient_clip_val": 1.0,
+    # one line of our own says more than a table of one network and three metrics
+    "enable_model_summary": False,
+}
+"""What differs from Lightning's own defaults."""
+
+
+class MNISTCLI(LightningCLI):
+    """LightningCLI with this project's run folders, checkpoints, logging and final test.
+
+    Args:
+        args: the command line without the program's name; the first is the subcommand.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        self.run: Path | None = None
+        super().__init__(
+            DigitClassifier,
+            MNISTDataModule,
+            args=args,
+            save_config_callback=None,  # it writes where the logger does; `fit` writes into the run's folder
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs={
+                "fit": {"description": "Train a classifier, then test its best checkpoint."},
+                "validate": {"description": "Tell a checkpoint's accuracy on the validation images."},
+                "test": {"description": "Tell a checkpoint's accuracy on the test images."},
+                "predict": {"description": "Classify the test images, or those of an IDX file, and print CSV lines."},
+            },
+            auto_configure_optimizers=False,
+            # the hyper-parameters are plain values: a checkpoint need not name code that builds objects
+            load_from_checkpoint_support=False,
+        )
+
+    # the options
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Name the commands, each with the arguments of the trainer's method that are no options here."""
+        hidden = {"model", "datamodule", "dataloaders", "weights_only", "verbose", "return_predictions"}
+        return {
+            "fit": hidden | {"train_dataloaders", "val_dataloaders"},
+            "validate": hidden,
+            "test": hidden,
+            "predict": hidden,
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what every command has beside trainer, model and data."""
+        parser.link_arguments("data.dataset", "model.dataset")
+        parser.add_argument(
+            "--float32_matmul_precision",
+            type=Literal["highest", "high", "medium"],
+            default="highest",
+            help="Of float32 products on a GPU: high uses TF32, which is faster and rounds to 10 bits.",
+        )
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--test_after_fit",
+                type=bool,
+                default=True,
+                help="Test the best checkpoint once when training has ended.",
+            )
+            parser.add_argument(
+                "--pictures_every_n_epochs",
+                type=int,
+                default=5,
+                help="Confusion matrix and worst validation mistakes in TensorBoard; 0 leaves all pictures out.",
+            )
+        if subcommand == "predict":
+            parser.add_argument(
+                "--output", type=str | None, default=None, help="New CSV file to write; default: print the lines."
+            )
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line; options of a checkpoint count more than configs and less than the command line."""
+        assert isinstance(args, list)
+        self.config = parser.parse_args(args)
+        subcommand = self.config.subcommand
+        options = self.config[subcommand]
+        if options.ckpt_path is None:
+            if subcommand != "fit":
+                raise InputError(
+                    f"{subcommand} needs a trained network: --ckpt_path FILE, or last or best of the newest run"
+                )
+            return
+        path = find_checkpoint(options.ckpt_path, self._runs(options))
+        self.config = parser.parse_args(_with_checkpoint_options(args, path))
+        self.config[subcommand].ckpt_path = str(path)
+        _say(f"checkpoint {path}")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave out LightningCLI's own reading of the checkpoint, which overrides the command line."""
+
+    # before the run
+
+    def before_instantiate_classes(self) -> None:
+        """Find out early, before a folder is made, whether device and data are there."""
+        options = self.config[self.config.subcommand]
+        _check_accelerator(options.trainer.accelerator)
+        torch.set_float32_matmul_precision(options.float32_matmul_precision)
+        if self.config.subcommand == "predict" and options.data.predict_images:
+            return
+        self._settle_dataset(options)
+
+    @rank_zero_only
+    def _settle_dataset(self, options: Namespace) -> None:
+        asked = options.data.dataset
+        data = MNISTDataModule(**options.data.as_dict())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            data.prepare_data()
+        options.data.dataset = options.model.dataset = data.dataset
+        if asked == "auto" and data.dataset != "mnist":
+            why = "\n".join(str(warning.message) for warning in caught)
+            Console(stderr=True).print(
+                Panel(why, title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow"), highlight=False, markup=False
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with this project's callbacks; for `fit`, with a new run folder."""
+        options = self._get(self.config_init, "trainer")
+        callbacks = _as_list(options["callbacks"])
+        if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            bar, kwargs["enable_progress_bar"] = _progress(options["enable_progress_bar"], self.subcommand)
+            callbacks += bar
+        if self.subcommand != "fit":
+            kwargs |= {"logger": options["logger"] or False, "enable_checkpointing": False, "callbacks": callbacks}
+            return super().instantiate_trainer(**kwargs)
+
+        if options["fast_dev_run"]:
+            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        dataset = self.config.fit.data.dataset
+        runs = self._runs(self.config.fit)
+        self.run = new_run(runs, dataset) if rank_zero_only.rank == 0 else runs / dataset / "another process has it"
+        try:
+            if options["logger"] in (None, True):
+                kwargs["logger"] = TensorBoardLogger(runs, dataset, version=self.run.name, default_hp_metric=False)
+            if options["logger"] is not False:
+                callbacks += [LearningRateMonitor("step"), HyperParameters()]
+                callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
+            if options["enable_checkpointing"] is not False:
+                callbacks.append(BestAndLast(self.run / "checkpoints"))
+            trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.run.rmdir()  # nothing is in it yet
+            raise
+        return trainer
+
+    @staticmethod
+    def _runs(options: Namespace) -> Path:
+        return Path(options.trainer.default_root_dir or ".").expanduser() / "runs"
+
+    # the commands
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, test the best checkpoint once, and say what has come of it."""
+        resumed = kwargs["ckpt_path"]
+        if resumed is not None:
+            _check_epochs_left(Path(resumed), self.trainer)
+        if self.run is not None and self.trainer.is_global_zero:
+            self._parser("fit").save(self.config.fit, str(self.run / "config.yaml"), skip_none=False)
+        sizes = self.model.hparams
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        _say(
+            f"network {sizes['cell']}, {sizes['num_layers']} x {sizes['hidden_size']} units"
+            f"{' in both directions' if sizes['bidirectional'] else ''}, {parameters:,} parameters"
+        )
+        start = time.perf_counter()
+        self.trainer.fit(weights_only=True, **kwargs)
+        seconds = time.perf_counter() - start
+        if self.run is not None and self.trainer.is_global_zero:
+            self._conclude(self.run, seconds)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Print the accuracy on the validation images."""
+        (metrics,) = self.trainer.validate(verbose=False, weights_only=True, **kwargs)
+        _say(f"validation accuracy {_percent(metrics['val/acc'])}")
+
+    def test(self, **kwargs: Any) -> None:
+        """Print what was taken for what on the test images, and the accuracy."""
+        (metrics,) = self.trainer.test(verbose=False, weights_only=True, **kwargs)
+        Console().print(_confusion_table(self.model))
+        _say(f"test accuracy {_percent(metrics['test/acc'])}")
+
+    def predict(self, **kwargs: Any) -> None:
+        """Write the predictions as they come."""
+        output = self.config.predict.output
+        with _open_new(output) if output else contextlib.nullcontext(sys.stdout) as file:
+            self.trainer.callbacks.append(CSVPredictions(file))
+            self.trainer.predict(return_predictions=False, weights_only=True, **kwargs)
+            file.flush()
+
+    # after training
+
+    def _conclude(self, run: Path, seconds: float) -> None:
+        dataset = self.config.fit.data.dataset
+        best = next((c for c in self.trainer.callbacks if isinstance(c, BestAndLast)), None)
+        checkpoint = Path(os.path.relpath(best.best_model_path)) if best and best.best_model_path else None
+        accuracy = self._test(checkpoint) if checkpoint and self.config.fit.test_after_fit else None
+
+        lines = {
+            "dataset": dataset if dataset == "mnist" else f"{dataset} (not MNIST)",
+            "training": f"{self.trainer.current_epoch} epochs in {seconds:.0f} s",
+        }
+        if best and checkpoint:
+            lines["validation"] = f"{_percent(best.best_model_score)} (best epoch)"
+        if accuracy is not None:
+            lines["test"] = _percent(accuracy)
+        lines["checkpoint"] = str(checkpoint or "none: no validation took place, or checkpoints are switched off")
+        lines["logs"] = os.path.relpath(run)
+        if _draw_curves(run, f"{dataset}, {run.name}"):
+            lines["curves"] = os.path.relpath(run / "curves.png")
+        lines |= self._next_steps(checkpoint)
+        _say("")
+        for name, value in lines.items():
+            _say(f"{name:<12}{value}")
+        if accuracy is not None:
+            _say(f"\ntest accuracy {_percent(accuracy)}")
+
+    def _test(self, checkpoint: Path) -> float:
+        """Test in a fresh trainer, as ``mnist-lstm test`` does: in float32, with the weights that the file holds.
+
+        The trainer that has trained would test the raw weights where the file holds averaged ones.
+        """
+        bar, enabled = _progress(self.trainer.progress_bar_callback is not None, "test")
+        trainer = Trainer(
+            accelerator=self._get(self.config_init, "trainer")["accelerator"],
+            devices=1,
+            logger=False,
+            callbacks=bar,
+            enable_progress_bar=enabled,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        model = DigitClassifier.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+        (metrics,) = trainer.test(model, datamodule=self.datamodule, verbose=False)
+        if isinstance(self.trainer.logger, TensorBoardLogger):
+            writer, step = self.trainer.logger.experiment, self.trainer.global_step
+            for name, value in metrics.items():
+                writer.add_scalar(name, value, step)
+            title = f"test: {_percent(metrics['test/acc'])} right"
+            matrix = figures.to_pixels(figures.confusion_matrix(model.test_confusion.compute(), title))
+            writer.add_image("test/confusion", matrix, step, dataformats="HWC")
+            writer.close()
+        return metrics["test/acc"]
+
+    def _next_steps(self, checkpoint: Path | None) -> dict[str, str]:
+        runs = shlex.quote(os.path.relpath(self._runs(self.config.fit)))
+        steps = {"look at it": f"{_program('tensorboard')} --logdir {runs}"}
+        if checkpoint:
+            file = shlex.quote(str(checkpoint))
+            steps["test it"] = f"{_program('mnist-lstm')} test --ckpt_path {file}"
+            steps["use it"] = f"{_program('mnist-lstm')} predict --ckpt_path {file} --output predictions.csv"
+        return steps
+
+
+def quiet_lightning() -> None:
+    """Leave out what Lightning says at every start and nobody can act on: exactly these messages, no others."""
+    idle = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
+    for package in ("pytorch", "fabric"):
+        logger = logging.getLogger(f"lightning.{package}.utilities.rank_zero")
+        logger.addFilter(lambda record: not any(text in record.getMessage() for text in idle))
+    # Lightning's own use of PyTorch's tree functions
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+    # batches are one indexing operation in memory: worker processes would be slower
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+
+
+def _with_checkpoint_options(args: list[str], path: Path) -> list[str]:
+    """Put the options that a checkpoint was made with behind the configs and before the rest of the command line."""
+    checkpoint = read_checkpoint(path)
+    options = {}
+    for group, key, accepted in (
+        ("model", "hyper_parameters", _names(DigitClassifier) - {"dataset"}),
+        ("data", "datamodule_hyper_parameters", {"dataset", "batch_size", "val_size", "split_seed"}),
+    ):
+        hparams = checkpoint.get(key, {})
+        unknown = sorted(map(str, set(hparams) - accepted - {"dataset", "_instantiator"}))
+        if unknown:
+            raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)}")
+        options |= {f"--{group}.{name}": value for name, value in hparams.items() if name in accepted}
+    plain = [f"{name}={_to_text(name, value, path)}" for name, value in options.items()]
+
+    configs, others = [], []
+    rest = iter(args[1:])
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs += [arg, next(rest, "")]
+        elif arg.startswith("--config="):
+            configs.append(arg)
+        else:
+            others.append(arg)
+    return [args[0], *configs, *plain, *others]
+
+
+def _names(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def _to_text(name: str, value: Any, path: Path) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise InputError(f"{path}: option {name} is a {type(value).__name__}, not a plain value")
+
+
+def _check_accelerator(accelerator: Any) -> None:
+    available = {
+        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(str(accelerator), True):
+        raise InputError(
+            f"--trainer.accelerator {accelerator}: this machine has none that PyTorch {torch.__version__} can use; "
+            "take --config configs/cpu.yaml, or --trainer.accelerator auto"
+        )
+
+
+def _check_epochs_left(checkpoint: Path, trainer: Trainer) -> None:
+    done = read_checkpoint(checkpoint).get("epoch", -1) + 1
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done:
+        raise InputError(
+            f"{checkpoint}: has been trained for {done} epochs already; give more, such as "
+            f"--trainer.max_epochs {2 * done}"
+        )
+
+
+def _progress(enabled: bool | None, command: str | None) -> tuple[list[Callback], bool]:
+    """Choose how progress is shown: a bar on a terminal, lines elsewhere, nothing if it is switched off."""
+    if enabled is False:
+        return [], False
+    # the CSV lines of predict go to standard output, where a bar would be drawn between them
+    if sys.stdout.isatty() and command != "predict":
+        return [RichProgressBar()], True
+    return ([PlainProgress()] if command == "fit" else []), False
+
+
+def _confusion_table(model: DigitClassifier) -> Table:
+    counts = model.test_confusion.compute().tolist()
+    table = Table(title="test images: true digit (row) by predicted digit (column)")
+    table.add_column("", justify="right")
+    for name in CLASS_NAMES:
+        table.add_column(name, justify="right")
+    table.add_column("right", justify="right")
+    for name, row in zip(CLASS_NAMES, counts, strict=True):
+        right = row[int(name)] / max(1, sum(row))
+        table.add_row(name, *(str(count) if count else "." for count in row), _percent(right))
+    return table
+
+
+def _draw_curves(run: Path, title: str) -> bool:
+    """Draw ``curves.png`` from what was logged to TensorBoard."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
+    if not names:
+        return False
+    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+    figures.learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
+    return True
+
+
+def _open_new(path: str) -> Any:
+    try:
+        return open(Path(path).expanduser(), "x", encoding="utf-8")
+    except FileExistsError as error:
+        raise InputError(f"--output {path}: exists already and is not overwritten; name another file") from error
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from error
+
+
+def _program(name: str) -> str:
+    """Return how the reader can call a program of this environment: by its name, or by its path if it is not found."""
+    here = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found and Path(found).resolve() == here.resolve():
+        return name
+    return shlex.quote(os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here))
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * float(share):.2f} %"
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,66 @@
+"""What an MNIST image is: the one place for its size, its classes, its grey levels and its layout.
+
+Training, classification and every figure use these names, so that what the network was trained on and what it is
+shown later cannot drift apart.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+SIZE = 28
+"""Height and width of an image in pixels; an LSTM reads SIZE rows of SIZE pixels."""
+
+BOX = 20
+"""The longer side of a digit's bounding box in pixels (LeCun et al. 1998: "a 20x20 pixel box")."""
+
+CLASS_NAMES = tuple("0123456789")
+
+MEAN = 0.1307
+STD = 0.3081
+"""Mean and standard deviation of the 60,000 training images, as grey levels from 0 (paper) to 1 (ink)."""
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn grey levels into what the network reads, on the device they are on.
+
+    Args:
+        images: uint8 tensor of any shape, 0 (paper) to 255 (ink).
+
+    Returns:
+        float32 tensor of the same shape, with mean 0 and standard deviation 1 over MNIST's training images.
+    """
+    return images.to(torch.float32).mul_(1 / (255 * STD)).sub_(MEAN / STD)
+
+
+def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lay a digit out as MNIST does: scaled to a 20-pixel box, its centre of mass in the middle of 28x28 pixels.
+
+    Args:
+        ink: uint8 array ``(height, width)``, 0 for paper, with at least one pixel of ink.
+
+    Returns:
+        uint8 array ``(28, 28)``.
+
+    Raises:
+        ValueError: if there is no ink.
+    """
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not rows.size:
+        raise ValueError("there is no ink in this picture")
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = BOX / max(digit.shape)
+    height, width = (max(1, round(side * scale)) for side in digit.shape)
+    digit = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+    mass = digit.astype(np.float64)
+    centre = [float((np.arange(n) * mass.sum(axis=1 - axis)).sum() / mass.sum()) for axis, n in enumerate(digit.shape)]
+    # pixel k spans k to k + 1, so the middle of the image lies between pixels 13 and 14
+    top, left = (
+        min(max(round((SIZE - 1) / 2 - c), 0), SIZE - side) for c, side in zip(centre, (height, width), strict=True)
+    )
+    image = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    image[top : top + height, left : left + width] = digit
+    return image
