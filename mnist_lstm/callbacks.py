@@ -26,50 +26,56 @@ PROGRESS_EVERY_S = 20.0
 """Seconds between two lines of plain progress within an epoch."""
 
 
-class BestAndLast(ModelCheckpoint):
-    """Keep ``best.ckpt``, the epoch with the highest validation accuracy, and ``last.ckpt``, the latest epoch.
+class BestCheckpoint(ModelCheckpoint):
+    """Keep ``best.ckpt``, the epoch with the highest validation accuracy.
 
     A resumed run writes to a folder of its own. It takes the best checkpoint so far along, so that its best is the
     best of the whole training, as if that had not been interrupted.
 
     Args:
-        folder: for the two files.
+        folder: for the file.
+        resumed_from: the checkpoint that the run goes on from, if any.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resumed_from: Path | None = None) -> None:
         super().__init__(
             dirpath=folder,
             filename="best",
             monitor="val/acc",
             mode="max",
-            save_last=True,
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+        self._resumed_from = resumed_from
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the best checkpoint of the interrupted run and remember its score."""
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
         assert self.dirpath is not None
-        best, mine = Path(state_dict["best_model_path"]), Path(self.dirpath, "best.ckpt")
-        if not best.is_file():
-            # the runs have been moved: the files of one run lie side by side
-            best = Path(self.resumed_from).parent / best.name
+        assert self._resumed_from is not None
+        # the files of one run lie side by side, wherever the run has been moved since
+        old, new = self._resumed_from.with_name("best.ckpt"), Path(self.dirpath, "best.ckpt")
         score = state_dict["best_model_score"]
-        if not best.is_file() or score is None:
-            self.best_model_path, self.best_model_score, self.best_k_models = "", None, {}
+        if score is None or not old.is_file():
             return
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(best, mine)
-        self.best_model_path = self.kth_best_model_path = str(mine)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(old, new)
+        self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = score
-        self.best_k_models = {str(mine): score}
-        self.last_model_path = ""
+        self.best_k_models = {str(new): score}
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note which checkpoint the run goes on from."""
-        self.resumed_from = str(trainer.ckpt_path or "")
-        super().setup(trainer, pl_module, stage)
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keep ``last.ckpt``, the latest epoch; ``save_last`` writes it only when there is a new best.
+
+    Args:
+        folder: for the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(dirpath=folder, filename="last", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing over: a resumed run has a last epoch of its own."""
 
 
 class HyperParameters(Callback):
@@ -177,7 +183,7 @@ class Pictures(Callback):
         classes = probabilities.shape[1]
         counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
         mistakes = torch.nonzero(predicted != labels).flatten()
-        title = f"validation, epoch {trainer.current_epoch}: {len(mistakes)} of {len(labels):,} wrong"
+        title = f"validation, epoch {trainer.current_epoch + 1}: {len(mistakes)} of {len(labels):,} wrong"
         _add_figure(writer, "val/confusion", figures.confusion_matrix(counts, title), trainer.global_step)
 
         worst = mistakes[probabilities[mistakes, labels[mistakes]].argsort()[:SHEET_SIZE]]

@@ -102,7 +102,8 @@ def learning_curves(scalars: Mapping[str, Points], title: str) -> Figure:
     loss_axis.set(ylabel="loss (log scale)", yscale="log")
     accuracy_axis.set(ylabel="accuracy", xlabel="step")
     accuracies = [value for metric in ("train/acc", "val/acc") for _, value in scalars.get(metric, ())]
-    if accuracies and min(accuracies) < 1:
+    if accuracies and np.median(accuracies) < 1:
         # begin where the middle of the training lies, so that one bad start does not flatten the rest
-        accuracy_axis.set_ylim(bottom=max(0.0, 1 - 3 * (1 - float(np.median(accuracies)))))
+        spread = min(1.0, 3 * (1 - float(np.median(accuracies))))
+        accuracy_axis.set_ylim(1 - spread, 1 + spread / 20)
     return figure

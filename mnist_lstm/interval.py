@@ -63,7 +63,7 @@ class Interval:
             return
         first = int((~finite).nonzero()[0])
         raise TrainingError(
-            f"the loss became {losses[first].item()} at step {step - len(losses) + first + 1} (epoch {epoch}); try a "
+            f"the loss became {losses[first].item()} at step {step - len(losses) + first + 1} (epoch {epoch + 1}); try a "
             "smaller --model.learning_rate, --trainer.gradient_clip_val 1.0, or --trainer.precision 32-true"
         )
 

@@ -25,7 +25,14 @@ from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mnist_lstm import figures
-from mnist_lstm.callbacks import BestAndLast, CSVPredictions, HyperParameters, Pictures, PlainProgress
+from mnist_lstm.callbacks import (
+    BestCheckpoint,
+    CSVPredictions,
+    HyperParameters,
+    LastCheckpoint,
+    Pictures,
+    PlainProgress,
+)
 from mnist_lstm.data import MNISTDataModule
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import read_checkpoint
@@ -45,6 +52,13 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 """What differs from Lightning's own defaults."""
 
+COMMANDS = {
+    "fit": "Train a classifier, then test its best checkpoint.",
+    "validate": "Tell a checkpoint's accuracy on the validation images.",
+    "test": "Tell a checkpoint's accuracy on the test images.",
+    "predict": "Classify the test images, or those of an IDX file, and print CSV lines.",
+}
+
 
 class MNISTCLI(LightningCLI):
     """LightningCLI with this project's run folders, checkpoints, logging and final test.
@@ -55,6 +69,7 @@ class MNISTCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         self.run: Path | None = None
+        self.epochs_done = 0
         super().__init__(
             DigitClassifier,
             MNISTDataModule,
@@ -63,10 +78,8 @@ class MNISTCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
-                "fit": {"description": "Train a classifier, then test its best checkpoint."},
-                "validate": {"description": "Tell a checkpoint's accuracy on the validation images."},
-                "test": {"description": "Tell a checkpoint's accuracy on the test images."},
-                "predict": {"description": "Classify the test images, or those of an IDX file, and print CSV lines."},
+                command: {"description": description, "usage": f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]"}
+                for command, description in COMMANDS.items()
             },
             auto_configure_optimizers=False,
             # the hyper-parameters are plain values: a checkpoint need not name code that builds objects
@@ -132,7 +145,7 @@ class MNISTCLI(LightningCLI):
         path = find_checkpoint(options.ckpt_path, self._runs(options))
         self.config = parser.parse_args(_with_checkpoint_options(args, path))
         self.config[subcommand].ckpt_path = str(path)
-        _say(f"checkpoint {path}")
+        print(f"checkpoint {path}", file=sys.stderr)
 
     def _parse_ckpt_path(self) -> None:
         """Leave out LightningCLI's own reading of the checkpoint, which overrides the command line."""
@@ -165,6 +178,9 @@ class MNISTCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with this project's callbacks; for `fit`, with a new run folder."""
         options = self._get(self.config_init, "trainer")
+        ckpt_path = self._get(self.config, "ckpt_path")
+        if ckpt_path is not None:
+            self._load_weights(Path(ckpt_path), options["max_epochs"])
         callbacks = _as_list(options["callbacks"])
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             bar, kwargs["enable_progress_bar"] = _progress(options["enable_progress_bar"], self.subcommand)
@@ -185,13 +201,35 @@ class MNISTCLI(LightningCLI):
                 callbacks += [LearningRateMonitor("step"), HyperParameters()]
                 callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
             if options["enable_checkpointing"] is not False:
-                callbacks.append(BestAndLast(self.run / "checkpoints"))
+                # in this order: what is kept as the last knows which is the best
+                folder = self.run / "checkpoints"
+                callbacks += [BestCheckpoint(folder, ckpt_path and Path(ckpt_path)), LastCheckpoint(folder)]
             trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
         except BaseException:
             with contextlib.suppress(OSError):
                 self.run.rmdir()  # nothing is in it yet
             raise
         return trainer
+
+    def _load_weights(self, path: Path, max_epochs: int | None) -> None:
+        """Put the checkpoint's weights into the model (averaged ones, where `fit` has averaged them).
+
+        For `fit`, Lightning loads them again with the rest of the run's state; here they are checked before a run
+        folder is made.
+        """
+        checkpoint = read_checkpoint(path)
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise InputError(f"{path}: its weights do not fit the network that the options describe: {first}") from error
+        if self.subcommand == "fit":
+            self.epochs_done = done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            if max_epochs is not None and 0 <= max_epochs <= done:
+                raise InputError(
+                    f"{path}: has been trained for {done} epochs already; "
+                    f"give more, such as --trainer.max_epochs {2 * done}"
+                )
 
     @staticmethod
     def _runs(options: Namespace) -> Path:
@@ -201,9 +239,6 @@ class MNISTCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train, test the best checkpoint once, and say what has come of it."""
-        resumed = kwargs["ckpt_path"]
-        if resumed is not None:
-            _check_epochs_left(Path(resumed), self.trainer)
         if self.run is not None and self.trainer.is_global_zero:
             self._parser("fit").save(self.config.fit, str(self.run / "config.yaml"), skip_none=False)
         sizes = self.model.hparams
@@ -220,12 +255,12 @@ class MNISTCLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
-        (metrics,) = self.trainer.validate(verbose=False, weights_only=True, **kwargs)
+        (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         _say(f"validation accuracy {_percent(metrics['val/acc'])}")
 
     def test(self, **kwargs: Any) -> None:
         """Print what was taken for what on the test images, and the accuracy."""
-        (metrics,) = self.trainer.test(verbose=False, weights_only=True, **kwargs)
+        (metrics,) = self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         Console().print(_confusion_table(self.model))
         _say(f"test accuracy {_percent(metrics['test/acc'])}")
 
@@ -234,20 +269,20 @@ class MNISTCLI(LightningCLI):
         output = self.config.predict.output
         with _open_new(output) if output else contextlib.nullcontext(sys.stdout) as file:
             self.trainer.callbacks.append(CSVPredictions(file))
-            self.trainer.predict(return_predictions=False, weights_only=True, **kwargs)
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             file.flush()
 
     # after training
 
     def _conclude(self, run: Path, seconds: float) -> None:
         dataset = self.config.fit.data.dataset
-        best = next((c for c in self.trainer.callbacks if isinstance(c, BestAndLast)), None)
+        best = next((c for c in self.trainer.callbacks if isinstance(c, BestCheckpoint)), None)
         checkpoint = Path(os.path.relpath(best.best_model_path)) if best and best.best_model_path else None
         accuracy = self._test(checkpoint) if checkpoint and self.config.fit.test_after_fit else None
 
         lines = {
             "dataset": dataset if dataset == "mnist" else f"{dataset} (not MNIST)",
-            "training": f"{self.trainer.current_epoch} epochs in {seconds:.0f} s",
+            "training": f"epochs {self.epochs_done + 1} to {self.trainer.current_epoch} in {seconds:.0f} s",
         }
         if best and checkpoint:
             lines["validation"] = f"{_percent(best.best_model_score)} (best epoch)"
@@ -364,15 +399,6 @@ def _check_accelerator(accelerator: Any) -> None:
         raise InputError(
             f"--trainer.accelerator {accelerator}: this machine has none that PyTorch {torch.__version__} can use; "
             "take --config configs/cpu.yaml, or --trainer.accelerator auto"
-        )
-
-
-def _check_epochs_left(checkpoint: Path, trainer: Trainer) -> None:
-    done = read_checkpoint(checkpoint).get("epoch", -1) + 1
-    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= done:
-        raise InputError(
-            f"{checkpoint}: has been trained for {done} epochs already; give more, such as "
-            f"--trainer.max_epochs {2 * done}"
         )
 
 

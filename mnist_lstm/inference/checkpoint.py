@@ -28,9 +28,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: is no checkpoint of plain data; it could run code and is refused") from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise InputError(f"{path}: is no checkpoint, or a damaged one ({reason})") from error
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no checkpoint, or it is cut short or damaged") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: it has no state_dict with hyper_parameters")
     return checkpoint
