@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mnist_lstm import figures
@@ -153,27 +154,23 @@ class MNISTCLI(LightningCLI):
     # before the run
 
     def before_instantiate_classes(self) -> None:
-        """Find out early, before a folder is made, whether device and data are there."""
+        """Find out early whether the device is there."""
         options = self.config[self.config.subcommand]
         _check_accelerator(options.trainer.accelerator)
         torch.set_float32_matmul_precision(options.float32_matmul_precision)
-        if self.config.subcommand == "predict" and options.data.predict_images:
-            return
-        self._settle_dataset(options)
 
     @rank_zero_only
-    def _settle_dataset(self, options: Namespace) -> None:
-        asked = options.data.dataset
-        data = MNISTDataModule(**options.data.as_dict())
+    def _settle_dataset(self) -> None:
+        """Fetch the data before a run folder is named after them, and say so if they are not those asked for."""
+        options = self.config[self.subcommand]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            data.prepare_data()
-        options.data.dataset = options.model.dataset = data.dataset
-        if asked == "auto" and data.dataset != "mnist":
+            self.datamodule.prepare_data()
+        if options.data.dataset == "auto" and self.datamodule.dataset != "mnist":
             why = "\n".join(str(warning.message) for warning in caught)
-            Console(stderr=True).print(
-                Panel(why, title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow"), highlight=False, markup=False
-            )
+            panel = Panel(Text(why), title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow")
+            Console(stderr=True).print(panel)
+        options.data.dataset = options.model.dataset = self.datamodule.dataset
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with this project's callbacks; for `fit`, with a new run folder."""
@@ -181,6 +178,8 @@ class MNISTCLI(LightningCLI):
         ckpt_path = self._get(self.config, "ckpt_path")
         if ckpt_path is not None:
             self._load_weights(Path(ckpt_path), options["max_epochs"])
+        if self.subcommand != "predict" or self.datamodule.predict_images is None:
+            self._settle_dataset()
         callbacks = _as_list(options["callbacks"])
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             bar, kwargs["enable_progress_bar"] = _progress(options["enable_progress_bar"], self.subcommand)

@@ -1,0 +1,166 @@
+"""The ``mnist-lstm`` command as a whole: help, dispatch, errors, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPOSITORY, Command
+
+from mnist_lstm.cli import LIGHTNING_COMMANDS, USAGE
+
+
+def run_process(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["nonsense"], []])
+def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
+    program = "import sys; from mnist_lstm.cli import main; code = main(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
+    done = run_process("-c", program, *args)
+    modules = done.stdout.splitlines()[-1].split()
+    assert "mnist_lstm.cli" in modules
+    assert not {"torch", "lightning", "numpy", "torchvision", "tensorboard", "sklearn"} & set(modules)
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    before, after = (
+        set(run_process("-c", f"import sys{extra}; print(*sys.modules)").stdout.split()) for extra in ("", ", mnist_lstm")
+    )
+    assert after - before == {"mnist_lstm"}
+
+
+def test_nothing_under_inference_imports_the_training_libraries() -> None:
+    program = (
+        "import importlib, pkgutil, sys, mnist_lstm.inference as package\n"
+        "names = [m.name for m in pkgutil.walk_packages(package.__path__, 'mnist_lstm.inference.')]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print(len(names)); print(*sys.modules)"
+    )
+    done = run_process("-c", program)
+    count, modules = done.stdout.splitlines()
+    assert int(count) >= 1
+    assert "torch" in modules.split()
+    assert not {"lightning", "torchvision", "torchmetrics", "tensorboard"} & set(modules.split())
+
+
+def test_the_help_names_every_command(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert (code, out) == (0, USAGE)
+    assert all(f"\n  {name} " in USAGE for name in LIGHTNING_COMMANDS)
+    code, out, err = command()
+    assert (code, out, err) == (2, "", USAGE)
+
+
+def test_the_version_is_that_of_the_project(command: Command) -> None:
+    version = (REPOSITORY / "pyproject.toml").read_text().split('\nversion = "')[1].split('"')[0]
+    assert command("--version") == (0, f"mnist-lstm {version}\n", "")
+
+
+@pytest.mark.parametrize("name", LIGHTNING_COMMANDS)
+def test_every_command_has_help_from_the_docstrings(command: Command, name: str) -> None:
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: mnist-lstm {name} ")
+    text = " ".join(out.split())
+    assert "--model.hidden_size HIDDEN_SIZE Units of one layer in one direction." in text
+    assert "--data.archives ARCHIVES" in text
+    assert ("--test_after_fit" in text) == (name == "fit")
+
+
+def test_an_unknown_command_is_named(command: Command) -> None:
+    code, _, err = command("train")
+    assert code == 2
+    assert err == "mnist-lstm: error: 'train' is no command; commands: fit, validate, test, predict\n"
+
+
+NO_MNIST = ["--data.mirror", "http://127.0.0.1:9/"]
+BAD = {
+    "no checkpoint": (["test"], "test needs a trained network: --ckpt_path"),
+    "no checkpoint to validate": (["validate"], "validate needs a trained network"),
+    "no checkpoint to predict with": (["predict"], "predict needs a trained network"),
+    "missing checkpoint": (["test", "--ckpt_path", "no.ckpt"], "--ckpt_path no.ckpt: no such file"),
+    "no run": (["fit", "--ckpt_path", "last"], "--ckpt_path last: no run under runs has a checkpoint"),
+    "no best run": (["test", "--ckpt_path", "best"], "--ckpt_path best: no run under runs has a checkpoint"),
+    "no MNIST": (["fit", *NO_MNIST], "MNIST cannot be fetched"),
+    "no archives": (["fit", "--data.archives", "nowhere"], "nowhere/train-images-idx3-ubyte.gz: no such file"),
+    "bad size": (["fit", "--model.hidden_size", "0"], "hidden_size 0: must be at least 1"),
+    "bad batch": (["fit", "--data.batch_size", "0"], "batch_size 0: must be at least 1"),
+    "bad root": (
+        ["fit", "--data.dataset", "digits", "--trainer.default_root_dir", "/dev/null"],
+        "/dev/null/runs/digits: a folder for the run cannot be made there",
+    ),
+    "bad trainer option": (["fit", "--data.dataset", "digits", "--trainer.devices", "0"], "error: "),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_exit_code_2(command: Command, args: list[str], message: str) -> None:
+    code, out, err = command(*args)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+    assert len([line for line in err.splitlines() if "error" in line]) == 1
+    assert not list(Path().glob("runs/*/*")), "no run folder is left"
+
+
+UNPARSED = {
+    "unknown option": (["fit", "--model.hidden_sise", "3"], "--model.hidden_sise"),
+    "not a number": (["fit", "--model.hidden_size", "many"], "hidden_size"),
+    "unknown choice": (["fit", "--model.cell", "transformer"], "cell"),
+    "missing config": (["fit", "--config", "no.yaml"], "no.yaml"),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), UNPARSED.values(), ids=UNPARSED.keys())
+def test_what_cannot_be_parsed_is_named(command: Command, args: list[str], message: str) -> None:
+    code, out, err = command(*args)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+
+
+def test_a_config_that_is_no_yaml_is_named(command: Command) -> None:
+    Path("bad.yaml").write_text("trainer: [")
+    code, _, err = command("fit", "--config", "bad.yaml")
+    assert code == 2
+    assert "bad.yaml" in err or "config" in err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("config", ["gpu", "gpu_mixed"])
+def test_a_gpu_config_without_a_gpu_is_one_clear_line(command: Command, config: str) -> None:
+    code, _, err = command("fit", "--config", REPOSITORY / f"configs/{config}.yaml", "--data.dataset", "digits")
+    assert code == 2
+    assert "--trainer.accelerator gpu: this machine has none" in err.splitlines()[-1]
+
+
+def test_debug_shows_where_an_error_comes_from(command: Command) -> None:
+    from mnist_lstm.errors import InputError
+
+    with pytest.raises(InputError):
+        command("fit", "--model.hidden_size", "0", "--debug")
+
+
+def test_a_failure_of_the_program_is_exit_code_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("somewhere")
+
+    monkeypatch.setattr("mnist_lstm.cli._run_lightning", fail)
+    code, _, err = command("fit")
+    assert (code, err) == (1, "mnist-lstm: error: ZeroDivisionError: somewhere (--debug shows where)\n")
+
+
+def test_the_training_script_is_fit(archives: Path) -> None:
+    done = run_process(REPOSITORY / "scripts/train.py", "--model.hidden_size", "0")
+    assert done.returncode == 2
+    assert "hidden_size 0" in done.stderr
+
+
+def test_interrupting_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mnist_lstm.cli._run_lightning", interrupt)
+    assert command("fit") == (130, "", "mnist-lstm: error: interrupted\n")

@@ -1,0 +1,274 @@
+"""The data module: which images, in which order, as which batches."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TEST_SIZE, TRAIN_SIZE, write_archive
+from lightning.pytorch import Trainer
+
+from mnist_lstm import mnist_files
+from mnist_lstm.data import DigitImages, MNISTDataModule, load_digits, stratified_split
+from mnist_lstm.errors import InputError
+from mnist_lstm.mnist_format import MEAN, SIZE, STD, normalise, place
+
+
+@pytest.fixture
+def data(archives: Path) -> MNISTDataModule:
+    module = MNISTDataModule(archives=str(archives), batch_size=64)
+    module.prepare_data()
+    return module
+
+
+def batches(loader) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(loader)
+
+
+def test_a_batch_is_uint8_on_the_way_and_normalised_after_it(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert (batch[0].dtype, batch[0].shape) == (torch.uint8, (64, 28, 28))
+    images, labels = data.on_after_batch_transfer(batch, 0)
+    assert (images.dtype, images.shape) == (torch.float32, (64, 28, 28))
+    assert (labels.dtype, labels.shape) == (torch.int64, (64,))
+    torch.testing.assert_close(images, (batch[0] / 255 - MEAN) / STD)
+
+
+def test_a_batch_is_one_indexing_operation() -> None:
+    class Counting(torch.Tensor):
+        calls = 0
+
+        def __getitem__(self, index):
+            Counting.calls += 1
+            return torch.Tensor.__getitem__(self, index)
+
+    images = torch.zeros(10, 28, 28, dtype=torch.uint8).as_subclass(Counting)
+    loader = torch.utils.data.DataLoader(DigitImages(images), batch_size=5, collate_fn=lambda batch: batch)
+    assert [len(batch) for batch, _ in loader] == [5, 5]
+    assert Counting.calls == 2
+
+
+def test_training_images_are_shuffled_and_each_seen_once(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    loader = data.train_dataloader()
+    first, second = (torch.cat([images for images, _ in batches(loader)]) for _ in range(2))
+    assert len(first) == TRAIN_SIZE - 50
+    assert not torch.equal(first, second)
+
+    def in_order(images: torch.Tensor) -> list[bytes]:
+        return sorted(image.numpy().tobytes() for image in images)
+
+    assert in_order(first) == in_order(second)
+
+
+def test_test_images_come_whole_and_in_order(data: MNISTDataModule) -> None:
+    for stage in ("test", "predict"):
+        data.setup(stage)
+        loader = getattr(data, f"{stage}_dataloader")()
+        images = torch.cat([images for images, _ in batches(loader)])
+        np.testing.assert_array_equal(images.numpy(), mnist_files.load(data.data_dir, mnist_files.TEST)[0])
+        assert len(images) == TEST_SIZE
+
+
+def test_setup_may_run_twice(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    first = batches(data.val_dataloader())
+    data.setup("fit")
+    for (images, labels), (images_again, labels_again) in zip(first, batches(data.val_dataloader()), strict=True):
+        assert torch.equal(images, images_again)
+        assert torch.equal(labels, labels_again)
+
+
+def test_only_test_and_predict_read_the_test_images(data: MNISTDataModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in mnist_files.TEST:
+        (mnist_files.raw_folder(data.data_dir) / name).write_bytes(b"not to be read")
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("validate")
+    batches(data.train_dataloader())
+    batches(data.val_dataloader())
+    for stage in ("test", "predict"):
+        with pytest.raises(InputError, match="t10k-images"):
+            data.setup(stage)
+
+
+def test_the_validation_images_are_the_same_in_every_stage(data: MNISTDataModule, archives: Path) -> None:
+    data.setup("fit")
+    other = MNISTDataModule(archives=str(archives), batch_size=7)
+    other.prepare_data()
+    other.setup("validate")
+    ((images, _),), ((others, _),) = batches(data.val_dataloader()), batches(other.val_dataloader())
+    assert torch.equal(images, others)
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 137, 999])
+def test_the_split_is_disjoint_complete_and_stratified(size: int) -> None:
+    labels = torch.as_tensor(np.random.default_rng(1).choice(10, 1000, p=np.arange(1, 11) / 55))
+    rest, held_out = stratified_split(labels, size, seed=3)
+    assert len(held_out) == size
+    assert sorted(torch.cat([rest, held_out]).tolist()) == list(range(1000))
+    expected = torch.bincount(labels, minlength=10) * size / 1000
+    assert (torch.bincount(labels[held_out], minlength=10) - expected).abs().max() < 1
+
+
+def test_the_split_depends_on_its_seed_alone() -> None:
+    labels = torch.arange(10).repeat(100)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    first = stratified_split(labels, 100, seed=0)[1]
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert torch.equal(first, stratified_split(labels, 100, seed=0)[1])
+    assert not torch.equal(first, stratified_split(labels, 100, seed=1)[1])
+
+
+def test_the_split_of_today_is_that_of_every_machine() -> None:
+    # written down once: figures of different machines and versions are figures of the same validation images
+    held_out = stratified_split(torch.arange(10).repeat(10), 12, seed=0)[1]
+    assert held_out.tolist() == [2, 7, 26, 30, 51, 54, 55, 60, 71, 78, 93, 99]
+
+
+def test_the_embedded_digits_look_like_mnist() -> None:
+    images, labels = load_digits()
+    assert images.shape == (1797, 28, 28)
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    rows, columns = images.any(axis=(0, 2)), images.any(axis=(0, 1))
+    assert not rows[[0, -1]].any()
+    assert not columns[[0, -1]].any()
+    for image in images[::100]:
+        filled = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+        assert max(np.ptp(where) + 1 for where in filled) == 20
+        mass = image / image.sum()
+        for axis in (0, 1):
+            assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 13.5) <= 0.51
+
+
+def test_a_picture_without_ink_is_refused() -> None:
+    with pytest.raises(ValueError, match="no ink"):
+        place(np.zeros((8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1), (300, 200)])
+def test_digits_of_any_size_are_placed(shape: tuple[int, int]) -> None:
+    image = place(np.full(shape, 255, np.uint8))
+    assert image.shape == (SIZE, SIZE)
+    assert image.max() == 255
+
+
+def test_digits_have_a_test_part_that_no_option_changes() -> None:
+    def test_images(**options) -> torch.Tensor:
+        data = MNISTDataModule("digits", **options)
+        data.prepare_data()
+        data.setup("test")
+        ((images, _),) = batches(data.test_dataloader())
+        return images
+
+    reference = test_images()
+    assert len(reference) == 360
+    assert torch.equal(reference, test_images(split_seed=5, val_size=100))
+    data = MNISTDataModule("digits", split_seed=5)
+    data.setup("fit")
+    seen = [image.numpy().tobytes() for part in ("train", "val") for image in data._sets[part].images]
+    assert len(seen) == 1797 - 360
+    assert not {image.numpy().tobytes() for image in reference} & set(seen)
+
+
+def test_auto_takes_mnist_where_it_can_be_had(archives: Path) -> None:
+    data = MNISTDataModule("auto", archives=str(archives))
+    data.prepare_data()
+    assert data.dataset == "mnist"
+    data.setup("fit")
+    assert data.hparams["dataset"] == "mnist"
+
+
+def test_auto_takes_digits_elsewhere_and_says_so() -> None:
+    data = MNISTDataModule("auto", mirror="http://127.0.0.1:9/")
+    with pytest.warns(UserWarning, match="MNIST is not at hand.*http://127.0.0.1:9/"):
+        data.prepare_data()
+    assert data.dataset == "digits"
+
+
+def test_mnist_fails_elsewhere_and_names_the_ways_out() -> None:
+    with pytest.raises(InputError) as error:
+        MNISTDataModule(mirror="http://127.0.0.1:9/").prepare_data()
+    for way in ("--data.archives", "MNIST_LSTM_ARCHIVES", "--data.mirror", "MNIST_LSTM_MIRROR", "--data.dataset digits"):
+        assert way in str(error.value)
+
+
+def test_the_environment_names_archives_and_mirror(archives: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_LSTM_ARCHIVES", str(archives))
+    monkeypatch.setenv("MNIST_LSTM_MIRROR", "http://example.org/")
+    data = MNISTDataModule()
+    assert (data.archives, data.mirror) == (archives, "http://example.org/")
+    assert MNISTDataModule(mirror="http://example.com/").mirror == "http://example.com/"
+    data.prepare_data()
+    assert mnist_files.is_complete(data.data_dir)
+
+
+def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
+    images = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
+    write_archive(tmp_path / "mine.gz", images)
+    data = MNISTDataModule(predict_images=str(tmp_path / "mine.gz"))
+    data.setup("predict")
+    ((batch, labels),) = batches(data.predict_dataloader())
+    np.testing.assert_array_equal(batch.numpy(), images)
+    assert labels is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "cifar"}, "dataset 'cifar': must be"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"val_size": 0}, "val_size 0"),
+        ({"split_seed": -1}, "split_seed -1"),
+        ({"num_workers": -1}, "num_workers -1"),
+    ],
+)
+def test_bad_options_are_refused_by_name(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MNISTDataModule(**options)
+
+
+def test_more_validation_images_than_there_are_is_refused() -> None:
+    data = MNISTDataModule("digits", val_size=1437)
+    with pytest.raises(InputError, match="val_size 1,437: digits has only 1,437"):
+        data.setup("fit")
+
+
+def test_shuffling_goes_on_from_a_checkpoint(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    batches(data.train_dataloader())
+    state = copy.deepcopy(data.state_dict())
+    expected = torch.cat([labels for _, labels in batches(data.train_dataloader())])
+    data.setup("fit")
+    data.load_state_dict(state)
+    assert torch.equal(torch.cat([labels for _, labels in batches(data.train_dataloader())]), expected)
+
+
+def test_worker_processes_load_the_same_batches(archives: Path) -> None:
+    def labels(num_workers: int) -> torch.Tensor:
+        data = MNISTDataModule(archives=str(archives), num_workers=num_workers)
+        data.prepare_data()
+        torch.manual_seed(0)
+        data.setup("fit")
+        return torch.cat([labels for _, labels in data.train_dataloader()])
+
+    assert torch.equal(labels(0), labels(1))
+
+
+def test_a_gpu_trainer_would_get_pinned_memory_and_a_cpu_one_does_not(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert data.train_dataloader().pin_memory is False
+
+
+def test_normalised_training_images_have_mean_0_and_deviation_1_on_real_mnist(real_mnist: Path) -> None:
+    data = MNISTDataModule(data_dir=str(real_mnist))
+    data.setup("fit")
+    images = normalise(torch.cat([data._sets[part].images for part in ("train", "val")]))
+    assert len(images) == 60_000
+    assert abs(images.mean()) < 1e-3
+    assert abs(images.std() - 1) < 1e-3

@@ -1,0 +1,105 @@
+"""The network: shapes, what the head sees, initial weights, bad arguments."""
+
+import pytest
+import torch
+from torch import nn
+
+from mnist_lstm.errors import InputError
+from mnist_lstm.model import RowLSTM
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_images_become_logits(cell: str, bidirectional: bool, num_layers: int) -> None:
+    model = RowLSTM(hidden_size=8, num_layers=num_layers, bidirectional=bidirectional, cell=cell)
+    assert model(torch.rand(5, 28, 28)).shape == (5, 10)
+
+
+def test_any_sequence_and_any_number_of_classes() -> None:
+    assert RowLSTM(1, 64, 1, 2)(torch.rand(3, 5, 1)).shape == (3, 2)
+    assert RowLSTM(input_size=1, hidden_size=4)(torch.rand(2, 784, 1)).shape == (2, 10)
+    assert RowLSTM()(torch.rand(0, 28, 28)).shape == (0, 10)
+
+
+def test_the_order_of_the_rows_matters() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(4, 28, 28)
+    model = RowLSTM(hidden_size=16)
+    assert not torch.allclose(model(images), model(images.flip(1)), atol=1e-3)
+    assert not torch.allclose(model(images), model(images.roll(1, dims=1)), atol=1e-3)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_head_sees_states_that_have_seen_every_row(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(1, 28, 28, requires_grad=True)
+    model = RowLSTM(hidden_size=16, bidirectional=bidirectional)
+    for half in model.head.weight.split(16, dim=1):
+        # the logits of one direction alone: its part of the head, nothing of the other
+        alone = RowLSTM(hidden_size=16, bidirectional=bidirectional)
+        alone.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            alone.head.weight[:] = torch.where(torch.isin(model.head.weight, half), model.head.weight, 0.0)
+        (gradient,) = torch.autograd.grad(alone(images).square().sum(), images)
+        assert (gradient.abs().sum(dim=2) > 0).all()
+
+
+def test_both_directions_are_one_network_that_reads_from_both_ends() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(3, 28, 28)
+    both = RowLSTM(hidden_size=16, bidirectional=True)
+    one = nn.LSTM(28, 16, batch_first=True)
+    states = []
+    for suffix, read in (("", images), ("_reverse", images.flip(1))):
+        one.load_state_dict({name: getattr(both.rnn, name + suffix) for name in one.state_dict()})
+        states.append(one(read)[0][:, -1])
+    torch.testing.assert_close(both(images), both.head(torch.cat(states, dim=1)))
+
+
+def test_orthogonal_initial_weights() -> None:
+    model = RowLSTM(hidden_size=16, num_layers=2, bidirectional=True)
+    for name, parameter in model.rnn.named_parameters():
+        if name.startswith("weight_hh"):
+            for gate in parameter.detach().split(16):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(16), atol=1e-5, rtol=0)
+        if name.startswith("bias"):
+            i, f, g, o = parameter.detach().split(16)
+            assert not torch.cat([i, g, o]).any()
+            assert (f == (1 if name.startswith("bias_ih") else 0)).all()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_pytorch_initial_weights_are_left_alone(cell: str) -> None:
+    torch.manual_seed(3)
+    expected = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](28, 16).state_dict()
+    torch.manual_seed(3)
+    for name, parameter in RowLSTM(hidden_size=16, cell=cell, init="pytorch").rnn.state_dict().items():
+        assert torch.equal(parameter, expected[name]), name
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "pytorch"])
+def test_the_forget_bias_is_what_the_two_biases_add_up_to(init: str) -> None:
+    rnn = RowLSTM(hidden_size=16, init=init, forget_bias=2.5).rnn
+    assert ((rnn.bias_ih_l0 + rnn.bias_hh_l0)[16:32] == 2.5).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_size": 0}, "input_size 0"),
+        ({"hidden_size": -3}, "hidden_size -3"),
+        ({"num_layers": 0}, "num_layers 0"),
+        ({"num_classes": 0}, "num_classes 0"),
+        ({"dropout": 1.0, "num_layers": 2}, "dropout 1.0"),
+        ({"dropout": -0.1, "num_layers": 2}, "dropout -0.1"),
+        ({"dropout": float("nan"), "num_layers": 2}, "dropout nan"),
+        ({"dropout": 0.5}, "acts between layers"),
+        ({"cell": "transformer"}, "cell 'transformer'"),
+        ({"init": "zeros"}, "init 'zeros'"),
+        ({"cell": "gru", "forget_bias": 1.0}, "only an lstm has forget gates"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RowLSTM(**arguments)
