@@ -94,9 +94,11 @@ class HyperParameters(Callback):
         data_module = trainer.datamodule  # type: ignore[attr-defined]
         options = {**pl_module.hparams, **(data_module.hparams if data_module is not None else {})}
         trainer.logger.log_hyperparams(options)  # type: ignore[union-attr]
-        plain = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in options.items()}
-        for summary in hparams_summary(plain, {self.METRIC: 0.0}):
-            writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+        plain = {
+            name: value if isinstance(value, bool | int | float) else str(value) for name, value in options.items()
+        }
+        for summary in hparams_summary(plain, {self.METRIC: 0.0}):  # type: ignore[no-untyped-call]
+            writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the best validation accuracy so far."""
@@ -149,7 +151,7 @@ class Pictures(Callback):
         pl_module.eval()  # no dropout, hence no random number drawn
         with warnings.catch_warnings(), torch.no_grad():
             # tracing an LSTM warns about the sizes it checks and about its own replacement; the drawing is right
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
             warnings.filterwarnings("ignore", message=".*torch.jit.trace.* is deprecated", category=Warning)
             writer.add_graph(pl_module.model, normalise(images[:2]).to(pl_module.device))
         pl_module.train(training)
@@ -217,7 +219,9 @@ class PlainProgress(Callback):
         """Print a line now and then in an epoch that takes long."""
         if time.monotonic() - self._last_line > PROGRESS_EVERY_S:
             self._last_line = time.monotonic()
-            _print_line(trainer, f"step {batch_idx + 1:,} of {trainer.num_training_batches:,}", ("train/loss", "train/acc"))
+            _print_line(
+                trainer, f"step {batch_idx + 1:,} of {trainer.num_training_batches:,}", ("train/loss", "train/acc")
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a line for the epoch."""
@@ -275,7 +279,8 @@ def _writer(trainer: Trainer) -> SummaryWriter | None:
     if trainer.is_global_zero:
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                return logger.experiment
+                writer: SummaryWriter = logger.experiment
+                return writer
     return None
 
 

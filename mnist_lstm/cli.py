@@ -59,9 +59,14 @@ def main(args: list[str] | None = None) -> int:
         _run_lightning(args)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
+    except SystemExit as stop:
+        # Lightning turns an interruption into an exit, so that it can end the run in order
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            return _complain("interrupted; --ckpt_path last goes on from the last whole epoch", 130)
+        raise
     except BrokenPipeError:
         # whoever reads the output has had enough, `head` for one; Python would complain again when it flushes
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except Exception as error:
         if debug:
@@ -82,7 +87,7 @@ def _run_lightning(args: list[str]) -> None:
 
 
 def _explain(error: Exception) -> int:
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from mnist_lstm.errors import InputError, TrainingError
 

@@ -262,7 +262,7 @@ class MNISTDataModule(LightningDataModule):
         )
 
 
-def _identity(batch: Batch) -> Batch:
+def _identity(batch: Any) -> Any:
     """Leave a batch as `DigitImages.__getitems__` made it (a named function, so that worker processes can load it)."""
     return batch
 

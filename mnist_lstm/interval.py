@@ -17,27 +17,31 @@ class Interval:
     """
 
     def __init__(self) -> None:
+        self._steps: list[int] = []
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._seconds = 0.0
         self._since: float | None = None
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Note one step.
+    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Note one batch.
 
         Args:
+            step: number of the step that it belongs to, counted from 1 over the whole run.
             loss: mean loss of the batch, a scalar.
             logits: ``(N, num_classes)``.
             labels: ``(N,)``.
         """
+        self._steps.append(step)
         self._losses.append(loss.detach())
         self._logits.append(logits.detach())
         self._labels.append(labels)
 
     def start_clock(self) -> None:
         """Count the time from here on; called when training starts or goes on after a validation."""
-        self._since = time.perf_counter()
+        if self._since is None:
+            self._since = time.perf_counter()
 
     def stop_clock(self) -> None:
         """Leave out the time from here on."""
@@ -45,11 +49,10 @@ class Interval:
             self._seconds += time.perf_counter() - self._since
             self._since = None
 
-    def check_finite(self, step: int, epoch: int) -> None:
+    def check_finite(self, epoch: int) -> None:
         """Stop the run if a loss has become infinite or not a number.
 
         Args:
-            step: number of the last step noted, counted from 1 over the whole run.
             epoch: the current epoch, counted from 0.
 
         Raises:
@@ -63,8 +66,8 @@ class Interval:
             return
         first = int((~finite).nonzero()[0])
         raise TrainingError(
-            f"the loss became {losses[first].item()} at step {step - len(losses) + first + 1} (epoch {epoch + 1}); try a "
-            "smaller --model.learning_rate, --trainer.gradient_clip_val 1.0, or --trainer.precision 32-true"
+            f"the loss became {losses[first].item()} at step {self._steps[first]} (epoch {epoch + 1}); "
+            "try a smaller --model.learning_rate, --trainer.gradient_clip_val 1.0, or --trainer.precision 32-true"
         )
 
     def flush(self) -> dict[str, float]:
@@ -81,7 +84,7 @@ class Interval:
         }
         self.stop_clock()
         figures["train/images_per_second"] = len(labels) / self._seconds
-        for kept in (self._losses, self._logits, self._labels):
+        for kept in (self._steps, self._losses, self._logits, self._labels):
             kept.clear()
         self._seconds = 0.0
         self.start_clock()

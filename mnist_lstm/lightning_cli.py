@@ -1,11 +1,8 @@
 """``mnist-lstm fit | validate | test | predict``: LightningCLI around the data module and the classifier."""
 
 import contextlib
-import inspect
 import logging
 import os
-import shlex
-import shutil
 import sys
 import time
 import warnings
@@ -13,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import SUPPRESS, Namespace
+from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -21,11 +19,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mnist_lstm import figures
+from mnist_lstm import figures, report
 from mnist_lstm.callbacks import (
     BestCheckpoint,
     CSVPredictions,
@@ -34,10 +30,10 @@ from mnist_lstm.callbacks import (
     Pictures,
     PlainProgress,
 )
+from mnist_lstm.checkpoint_options import with_checkpoint_options
 from mnist_lstm.data import MNISTDataModule
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import read_checkpoint
-from mnist_lstm.mnist_format import CLASS_NAMES
 from mnist_lstm.module import DigitClassifier
 from mnist_lstm.runs import find_checkpoint, new_run
 
@@ -79,7 +75,10 @@ class MNISTCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
-                command: {"description": description, "usage": f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]"}
+                command: {
+                    "description": description,
+                    "usage": f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]",
+                }
                 for command, description in COMMANDS.items()
             },
             auto_configure_optimizers=False,
@@ -112,19 +111,17 @@ class MNISTCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        if subcommand == "fit":
-            parser.add_argument(
-                "--test_after_fit",
-                type=bool,
-                default=True,
-                help="Test the best checkpoint once when training has ended.",
-            )
-            parser.add_argument(
+        # every command takes the config that `fit` saves; the help shows these options where they have an effect
+        for name, kind, default, text in (
+            ("--test_after_fit", bool, True, "Test the best checkpoint once when training has ended."),
+            (
                 "--pictures_every_n_epochs",
-                type=int,
-                default=5,
-                help="Confusion matrix and worst validation mistakes in TensorBoard; 0 leaves all pictures out.",
-            )
+                NonNegativeInt,
+                5,
+                "Confusion matrix and worst validation mistakes in TensorBoard; 0 leaves all pictures out.",
+            ),
+        ):
+            parser.add_argument(name, type=kind, default=default, help=text if subcommand == "fit" else SUPPRESS)
         if subcommand == "predict":
             parser.add_argument(
                 "--output", type=str | None, default=None, help="New CSV file to write; default: print the lines."
@@ -144,7 +141,7 @@ class MNISTCLI(LightningCLI):
                 )
             return
         path = find_checkpoint(options.ckpt_path, self._runs(options))
-        self.config = parser.parse_args(_with_checkpoint_options(args, path))
+        self.config = parser.parse_args(with_checkpoint_options(args, path))
         self.config[subcommand].ckpt_path = str(path)
         print(f"checkpoint {path}", file=sys.stderr)
 
@@ -163,10 +160,13 @@ class MNISTCLI(LightningCLI):
     def _settle_dataset(self) -> None:
         """Fetch the data before a run folder is named after them, and say so if they are not those asked for."""
         options = self.config[self.subcommand]
+        if options.data.dataset != "auto":
+            self.datamodule.prepare_data()
+            return
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self.datamodule.prepare_data()
-        if options.data.dataset == "auto" and self.datamodule.dataset != "mnist":
+        if self.datamodule.dataset != "mnist":
             why = "\n".join(str(warning.message) for warning in caught)
             panel = Panel(Text(why), title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow")
             Console(stderr=True).print(panel)
@@ -192,7 +192,7 @@ class MNISTCLI(LightningCLI):
             return super().instantiate_trainer(callbacks=callbacks, **kwargs)
         dataset = self.config.fit.data.dataset
         runs = self._runs(self.config.fit)
-        self.run = new_run(runs, dataset) if rank_zero_only.rank == 0 else runs / dataset / "another process has it"
+        self.run = new_run(runs, dataset) if _is_rank_zero() else runs / dataset / "another process has it"
         try:
             if options["logger"] in (None, True):
                 kwargs["logger"] = TensorBoardLogger(runs, dataset, version=self.run.name, default_hp_metric=False)
@@ -221,8 +221,12 @@ class MNISTCLI(LightningCLI):
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
-            raise InputError(f"{path}: its weights do not fit the network that the options describe: {first}") from error
+            raise InputError(
+                f"{path}: its weights do not fit the network that the options describe: {first}"
+            ) from error
         if self.subcommand == "fit":
+            if not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
+                raise InputError(f"{path}: holds the weights alone, so a run cannot be resumed from it")
             self.epochs_done = done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
             if max_epochs is not None and 0 <= max_epochs <= done:
                 raise InputError(
@@ -238,36 +242,33 @@ class MNISTCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train, test the best checkpoint once, and say what has come of it."""
-        if self.run is not None and self.trainer.is_global_zero:
-            self._parser("fit").save(self.config.fit, str(self.run / "config.yaml"), skip_none=False)
-        sizes = self.model.hparams
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        _say(
-            f"network {sizes['cell']}, {sizes['num_layers']} x {sizes['hidden_size']} units"
-            f"{' in both directions' if sizes['bidirectional'] else ''}, {parameters:,} parameters"
-        )
+        run = self.run if self.trainer.is_global_zero else None
+        if run is not None:
+            self._parser("fit").save(self.config.fit, str(run / "config.yaml"), skip_none=False)
+            print(f"network     {self.model.describe()}")
         start = time.perf_counter()
         self.trainer.fit(weights_only=True, **kwargs)
         seconds = time.perf_counter() - start
-        if self.run is not None and self.trainer.is_global_zero:
-            self._conclude(self.run, seconds)
+        if run is not None:
+            self._conclude(run, seconds)
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
         (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-        _say(f"validation accuracy {_percent(metrics['val/acc'])}")
+        report.print_accuracy("validation", metrics["val/acc"])
 
     def test(self, **kwargs: Any) -> None:
         """Print what was taken for what on the test images, and the accuracy."""
         (metrics,) = self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
-        Console().print(_confusion_table(self.model))
-        _say(f"test accuracy {_percent(metrics['test/acc'])}")
+        report.print_confusion(self.model.test_confusion.compute())
+        report.print_accuracy("test", metrics["test/acc"])
 
     def predict(self, **kwargs: Any) -> None:
         """Write the predictions as they come."""
         output = self.config.predict.output
+        self.datamodule.setup("predict")  # an unreadable file shows before the output is made
         with _open_new(output) if output else contextlib.nullcontext(sys.stdout) as file:
-            self.trainer.callbacks.append(CSVPredictions(file))
+            self.trainer.callbacks.append(CSVPredictions(file))  # type: ignore[attr-defined]
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             file.flush()
 
@@ -275,28 +276,28 @@ class MNISTCLI(LightningCLI):
 
     def _conclude(self, run: Path, seconds: float) -> None:
         dataset = self.config.fit.data.dataset
-        best = next((c for c in self.trainer.callbacks if isinstance(c, BestCheckpoint)), None)
+        best = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)
         checkpoint = Path(os.path.relpath(best.best_model_path)) if best and best.best_model_path else None
         accuracy = self._test(checkpoint) if checkpoint and self.config.fit.test_after_fit else None
+        curves = report.draw_curves(run, f"{dataset}, {run.name}")
 
         lines = {
             "dataset": dataset if dataset == "mnist" else f"{dataset} (not MNIST)",
             "training": f"epochs {self.epochs_done + 1} to {self.trainer.current_epoch} in {seconds:.0f} s",
         }
         if best and checkpoint:
-            lines["validation"] = f"{_percent(best.best_model_score)} (best epoch)"
+            lines["validation"] = f"{report.percent(best.best_model_score)} (best epoch)"
         if accuracy is not None:
-            lines["test"] = _percent(accuracy)
+            lines["test"] = report.percent(accuracy)
         lines["checkpoint"] = str(checkpoint or "none: no validation took place, or checkpoints are switched off")
         lines["logs"] = os.path.relpath(run)
-        if _draw_curves(run, f"{dataset}, {run.name}"):
-            lines["curves"] = os.path.relpath(run / "curves.png")
-        lines |= self._next_steps(checkpoint)
-        _say("")
-        for name, value in lines.items():
-            _say(f"{name:<12}{value}")
+        if curves:
+            lines["curves"] = os.path.relpath(curves)
+        print()
+        report.print_lines(lines | report.next_steps(self._runs(self.config.fit), checkpoint))
         if accuracy is not None:
-            _say(f"\ntest accuracy {_percent(accuracy)}")
+            print()
+            report.print_accuracy("test", accuracy)
 
     def _test(self, checkpoint: Path) -> float:
         """Test in a fresh trainer, as ``mnist-lstm test`` does: in float32, with the weights that the file holds.
@@ -319,20 +320,11 @@ class MNISTCLI(LightningCLI):
             writer, step = self.trainer.logger.experiment, self.trainer.global_step
             for name, value in metrics.items():
                 writer.add_scalar(name, value, step)
-            title = f"test: {_percent(metrics['test/acc'])} right"
+            title = f"test: {report.percent(metrics['test/acc'])} right"
             matrix = figures.to_pixels(figures.confusion_matrix(model.test_confusion.compute(), title))
             writer.add_image("test/confusion", matrix, step, dataformats="HWC")
             writer.close()
         return metrics["test/acc"]
-
-    def _next_steps(self, checkpoint: Path | None) -> dict[str, str]:
-        runs = shlex.quote(os.path.relpath(self._runs(self.config.fit)))
-        steps = {"look at it": f"{_program('tensorboard')} --logdir {runs}"}
-        if checkpoint:
-            file = shlex.quote(str(checkpoint))
-            steps["test it"] = f"{_program('mnist-lstm')} test --ckpt_path {file}"
-            steps["use it"] = f"{_program('mnist-lstm')} predict --ckpt_path {file} --output predictions.csv"
-        return steps
 
 
 def quiet_lightning() -> None:
@@ -345,47 +337,6 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
     # batches are one indexing operation in memory: worker processes would be slower
     warnings.filterwarnings("ignore", message=".*does not have many workers")
-
-
-def _with_checkpoint_options(args: list[str], path: Path) -> list[str]:
-    """Put the options that a checkpoint was made with behind the configs and before the rest of the command line."""
-    checkpoint = read_checkpoint(path)
-    options = {}
-    for group, key, accepted in (
-        ("model", "hyper_parameters", _names(DigitClassifier) - {"dataset"}),
-        ("data", "datamodule_hyper_parameters", {"dataset", "batch_size", "val_size", "split_seed"}),
-    ):
-        hparams = checkpoint.get(key, {})
-        unknown = sorted(map(str, set(hparams) - accepted - {"dataset", "_instantiator"}))
-        if unknown:
-            raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)}")
-        options |= {f"--{group}.{name}": value for name, value in hparams.items() if name in accepted}
-    plain = [f"{name}={_to_text(name, value, path)}" for name, value in options.items()]
-
-    configs, others = [], []
-    rest = iter(args[1:])
-    for arg in rest:
-        if arg in ("--config", "-c"):
-            configs += [arg, next(rest, "")]
-        elif arg.startswith("--config="):
-            configs.append(arg)
-        else:
-            others.append(arg)
-    return [args[0], *configs, *plain, *others]
-
-
-def _names(function: Any) -> set[str]:
-    return set(inspect.signature(function).parameters)
-
-
-def _to_text(name: str, value: Any, path: Path) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float | str):
-        return str(value)
-    raise InputError(f"{path}: option {name} is a {type(value).__name__}, not a plain value")
 
 
 def _check_accelerator(accelerator: Any) -> None:
@@ -411,59 +362,20 @@ def _progress(enabled: bool | None, command: str | None) -> tuple[list[Callback]
     return ([PlainProgress()] if command == "fit" else []), False
 
 
-def _confusion_table(model: DigitClassifier) -> Table:
-    counts = model.test_confusion.compute().tolist()
-    table = Table(title="test images: true digit (row) by predicted digit (column)")
-    table.add_column("", justify="right")
-    for name in CLASS_NAMES:
-        table.add_column(name, justify="right")
-    table.add_column("right", justify="right")
-    for name, row in zip(CLASS_NAMES, counts, strict=True):
-        right = row[int(name)] / max(1, sum(row))
-        table.add_row(name, *(str(count) if count else "." for count in row), _percent(right))
-    return table
-
-
-def _draw_curves(run: Path, title: str) -> bool:
-    """Draw ``curves.png`` from what was logged to TensorBoard."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
-    names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
-    if not names:
-        return False
-    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
-    figures.learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
-    return True
-
-
 def _open_new(path: str) -> Any:
     try:
-        return open(Path(path).expanduser(), "x", encoding="utf-8")
+        return Path(path).expanduser().open("x", encoding="utf-8")
     except FileExistsError as error:
         raise InputError(f"--output {path}: exists already and is not overwritten; name another file") from error
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from error
 
 
-def _program(name: str) -> str:
-    """Return how the reader can call a program of this environment: by its name, or by its path if it is not found."""
-    here = Path(sys.executable).parent / name
-    found = shutil.which(name)
-    if found and Path(found).resolve() == here.resolve():
-        return name
-    return shlex.quote(os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here))
-
-
-def _percent(share: Any) -> str:
-    return f"{100 * float(share):.2f} %"
+def _is_rank_zero() -> bool:
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined, no-any-return]
 
 
 def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -10,7 +10,6 @@ import errno
 import gzip
 import hashlib
 import http.client
-import os
 import shutil
 import tempfile
 import threading
@@ -134,7 +133,7 @@ def _install(pair: Pair, raw: Path, scratch: Path, archives: Path | None, mirror
         with gzip.open(sources[name]) as packed, (scratch / name).open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     for name in missing:
-        os.replace(scratch / name, raw / name)
+        (scratch / name).replace(raw / name)
 
 
 def _find_archive(name: str, raw: Path, archives: Path | None) -> Path | None:
@@ -168,7 +167,7 @@ def _check_md5(path: Path, published: str) -> None:
         )
 
 
-class _GaveUp(Exception):
+class _GaveUpError(Exception):
     """A mirror has sent nothing for too long, or far too much."""
 
 
@@ -199,7 +198,7 @@ class _Mirrors:
                 _check_md5(archive, ARCHIVE_MD5[name])
                 return archive
             # InputError, a ValueError: what came is not the published archive
-            except (_GaveUp, OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
+            except (_GaveUpError, OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 reason = str(error) or repr(error)
@@ -237,9 +236,9 @@ class _Mirrors:
             if archive.is_file() and archive.stat().st_size > size:
                 size, since = archive.stat().st_size, time.monotonic()
             if size > MAX_ARCHIVE_BYTES:
-                raise _GaveUp(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, which no archive of MNIST has")
+                raise _GaveUpError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, which no archive of MNIST has")
             if time.monotonic() - since > self._patience_s:
-                raise _GaveUp(f"no answer for {self._patience_s:.0f} s")
+                raise _GaveUpError(f"no answer for {self._patience_s:.0f} s")
         if errors:
             raise errors[0]
         return archive

@@ -91,10 +91,8 @@ class RowLSTM(nn.Module):
         """
         _, state = self.rnn(sequences)
         hidden = state[0] if isinstance(state, tuple) else state  # (num_layers * directions, N, H)
-        if self.rnn.bidirectional:
-            final = torch.cat([hidden[-2], hidden[-1]], dim=1)  # (N, 2H): forward at step L, backward at step 1
-        else:
-            final = hidden[-1]  # (N, H)
+        # the last layer's final states: forward after step L and, when bidirectional, backward after step 1
+        final = torch.cat([hidden[-2], hidden[-1]], dim=1) if self.rnn.bidirectional else hidden[-1]  # (N, H or 2H)
         logits: Tensor = self.head(final)
         return logits
 
@@ -103,7 +101,7 @@ class RowLSTM(nn.Module):
 def _init_orthogonal(rnn: nn.RNNBase) -> None:
     for name, parameter in rnn.named_parameters():
         if name.startswith("weight_hh"):
-            for gate in parameter.split(rnn.hidden_size):  # (gates * H, H)
+            for gate in torch.split(parameter, rnn.hidden_size):  # (gates * H, H)
                 nn.init.orthogonal_(gate)
         elif name.startswith("weight_ih"):
             nn.init.xavier_uniform_(parameter)

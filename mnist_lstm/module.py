@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -36,7 +37,8 @@ class DigitClassifier(LightningModule):
         optimizer: adamw (Loshchilov & Hutter 2019) or adam (Kingma & Ba 2015).
         learning_rate: Peak of the schedule, greater than 0. Chosen on validation with batches of 128: 0.003 and 0.006
             are within noise of each other.
-        weight_decay: Pull of the weights towards zero, at least 0.
+        weight_decay: Pull of the weights towards zero, at least 0; default: 0.01 with adamw, 0 with adam, as PyTorch
+            has it.
         schedule: Learning rate by step. one_cycle: up for 30 % of the run, then down (Smith & Topin 2018). cosine:
             down from the start. constant.
         label_smoothing: Share of the target, from 0 up to but not including 1, spread over all classes
@@ -60,7 +62,7 @@ class DigitClassifier(LightningModule):
         forget_bias: float | None = None,
         optimizer: Literal["adamw", "adam"] = "adamw",
         learning_rate: float = 6e-3,
-        weight_decay: float = 0.01,
+        weight_decay: float | None = None,
         schedule: Schedule = "one_cycle",
         label_smoothing: float = 0.0,
         dataset: str = "mnist",
@@ -70,7 +72,7 @@ class DigitClassifier(LightningModule):
             raise InputError(f"optimizer {optimizer!r}: must be adamw or adam")
         if not 0 < learning_rate < math.inf:
             raise InputError(f"learning_rate {learning_rate}: must be greater than 0")
-        if not 0 <= weight_decay < math.inf:
+        if weight_decay is not None and not 0 <= weight_decay < math.inf:
             raise InputError(f"weight_decay {weight_decay}: must be at least 0")
         if schedule not in ("one_cycle", "cosine", "constant"):
             raise InputError(f"schedule {schedule!r}: must be one_cycle, cosine or constant")
@@ -84,6 +86,7 @@ class DigitClassifier(LightningModule):
         self.test_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self._interval = Interval()
+        self._logged_step = 0
         self._rng_state: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,29 +100,51 @@ class DigitClassifier(LightningModule):
         if stage == "fit" and dataset is not None:
             self.hparams["dataset"] = dataset
 
+    def describe(self) -> str:
+        """Say in one line what network this is."""
+        sizes = self.hparams
+        directions = " in both directions" if sizes["bidirectional"] else ""
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return (
+            f"{sizes['cell']}, {sizes['num_layers']} x {sizes['hidden_size']} units{directions}, {parameters:,} weights"
+        )
+
     # training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; metrics wait until they are logged."""
         loss, logits, labels = self._step(batch)
-        self._interval.add(loss, logits, labels)
+        self._interval.add(self.global_step + 1, loss, logits, labels)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log what the steps since the last line did."""
+        if not self._logging_is_due(self.global_step) or self.global_step == self._logged_step:
+            return
+        self._logged_step = self.global_step  # several batches may make one step
+        self._interval.check_finite(self.current_epoch)
+        figures = self._interval.flush()
+        self.log("train/images_per_second", figures.pop("train/images_per_second"))
+        self.log_dict(figures, prog_bar=True)
+
     def on_train_epoch_start(self) -> None:
-        """Count the time of the steps, but not that of validation and checkpoints between two epochs."""
+        """Count the time of the steps, but not that of validation and checkpoints."""
         self._interval.start_clock()
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Log what the last ``log_every_n_steps`` steps did, and see that all is well before a validation."""
-        due = self._logging_is_due()
-        if due or self.trainer.is_last_batch:
-            self._interval.check_finite(self.global_step, self.current_epoch)
-        if due:
-            figures = self._interval.flush()
-            self.log("train/images_per_second", figures.pop("train/images_per_second"))
-            self.log_dict(figures, prog_bar=True)
-        if self.trainer.is_last_batch:
-            self._interval.stop_clock()
+    def on_validation_start(self) -> None:
+        """See that all is well before it is measured, and leave the time out."""
+        self._interval.check_finite(self.current_epoch)
+        self._interval.stop_clock()
+
+    def on_validation_end(self) -> None:
+        """Go on counting the time: there may be more steps in this epoch."""
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self._interval.start_clock()
+
+    def on_train_epoch_end(self) -> None:
+        """See that all is well before a checkpoint is written."""
+        self._interval.check_finite(self.current_epoch)
+        self._interval.stop_clock()
 
     def configure_gradient_clipping(
         self,
@@ -128,30 +153,32 @@ class DigitClassifier(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip as the trainer is told to, and log the gradient's norm before that, which clipping computes anyway."""
-        by_norm = gradient_clip_val and gradient_clip_algorithm in (None, "norm")
-        due = self._logging_is_due(ahead=1)
-        if by_norm or due:
-            gradients = [p.grad for p in self.parameters() if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm(gradients)
+        most = gradient_clip_val or 0.0
+        by_value = gradient_clip_algorithm == "value"
+        due = self._logging_is_due(self.global_step + 1)
+        if due or (most and not by_value):
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters() if p.grad is not None])
             if due:
                 self.log("train/grad_norm", norm)
-        if by_norm:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val, norm)
-        elif gradient_clip_val:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            if most and not by_value:
+                torch.nn.utils.clip_grads_with_norm_(self.parameters(), most, norm)
+        if most and by_value:
+            self.clip_gradients(optimizer, most, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and the schedule, which moves at every step."""
         optimizer_class = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.hparams["optimizer"]]
+        options = {"lr": self.hparams["learning_rate"], "weight_decay": self.hparams["weight_decay"]}
         optimizer = optimizer_class(
-            self.parameters(), lr=self.hparams["learning_rate"], weight_decay=self.hparams["weight_decay"]
+            self.parameters(), **{name: value for name, value in options.items() if value is not None}
         )
-        schedule, total_steps = self.hparams["schedule"], self.trainer.estimated_stepping_batches
-        if schedule != "constant" and math.isinf(total_steps):
+        schedule, steps = self.hparams["schedule"], self.trainer.estimated_stepping_batches
+        if schedule != "constant" and math.isinf(steps):
             raise InputError(
                 f"schedule {schedule} must know where training ends: set --trainer.max_epochs or --trainer.max_steps, "
                 "or take --model.schedule constant"
             )
+        total_steps = 0 if math.isinf(steps) else int(steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(schedule, step, total_steps)
         )
@@ -187,7 +214,8 @@ class DigitClassifier(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the probabilities ``(N, num_classes)``."""
         images, _ = batch
-        return self(images).float().softmax(dim=1)
+        logits: Tensor = self(images)
+        return logits.float().softmax(dim=1)
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         images, labels = batch
@@ -196,9 +224,9 @@ class DigitClassifier(LightningModule):
         loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"])
         return loss, logits, labels
 
-    def _logging_is_due(self, ahead: int = 0) -> bool:
-        every = self.trainer.log_every_n_steps
-        return every > 0 and (self.global_step + ahead) % every == 0
+    def _logging_is_due(self, step: int) -> bool:
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and step > 0 and step % every == 0
 
     # going on where a checkpoint stopped
 

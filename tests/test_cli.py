@@ -17,7 +17,9 @@ def run_process(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["nonsense"], []])
 def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
-    program = "import sys; from mnist_lstm.cli import main; code = main(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
+    program = (
+        "import sys; from mnist_lstm.cli import main; code = main(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
+    )
     done = run_process("-c", program, *args)
     modules = done.stdout.splitlines()[-1].split()
     assert "mnist_lstm.cli" in modules
@@ -26,7 +28,8 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
 
 def test_importing_the_package_imports_nothing_else() -> None:
     before, after = (
-        set(run_process("-c", f"import sys{extra}; print(*sys.modules)").stdout.split()) for extra in ("", ", mnist_lstm")
+        set(run_process("-c", f"import sys{extra}; print(*sys.modules)").stdout.split())
+        for extra in ("", ", mnist_lstm")
     )
     assert after - before == {"mnist_lstm"}
 
@@ -164,3 +167,17 @@ def test_interrupting_is_no_traceback(command: Command, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("mnist_lstm.cli._run_lightning", interrupt)
     assert command("fit") == (130, "", "mnist-lstm: error: interrupted\n")
+
+
+def test_interrupting_a_run_says_how_to_go_on() -> None:
+    # in a process of its own: Lightning ignores further interrupts for the rest of the process
+    program = (
+        "import os, signal, sys; from lightning.pytorch import LightningModule\n"
+        "LightningModule.on_train_epoch_start = lambda self: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from mnist_lstm.module import DigitClassifier; del DigitClassifier.on_train_epoch_start\n"
+        "from mnist_lstm.cli import main; sys.exit(main(['fit', '--data.dataset=digits', '--trainer.accelerator=cpu']))"
+    )
+    done = run_process("-c", program)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.endswith("error: interrupted; --ckpt_path last goes on from the last whole epoch\n")
+    assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import REPOSITORY, TEST_SIZE, Command, write_archive
+from lightning.pytorch import Callback, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mnist_lstm import mnist_files
@@ -27,12 +28,9 @@ def _few_batches(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("lightning.pytorch.loops.fit_loop.rank_zero_warn", lambda *args, **kwargs: None)
 
 
-def test_accuracy(out: str) -> str:
+def accuracy_in(out: str) -> str:
     (accuracy,) = re.findall(r"^test accuracy (\d+\.\d\d) %$", out, flags=re.MULTILINE)
     return accuracy
-
-
-test_accuracy.__test__ = False  # type: ignore[attr-defined]
 
 
 def weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -49,7 +47,7 @@ def test_fit_trains_tests_and_says_what_has_come_of_it(fit: Command, command: Co
     code, out, err = fit(LOGGED, "--trainer.max_epochs=8")
     assert code == 0, err
     run = Path("runs/mnist/version_0")
-    assert float(test_accuracy(out)) > 50
+    assert float(accuracy_in(out)) > 50
     for line in ("dataset     mnist", "training    epochs 1 to 8 in", f"checkpoint  {run}/checkpoints/best.ckpt"):
         assert line in out
     assert re.search(r"^epoch 8/8  .* s  train/loss .*  train/acc .*%  val/loss .*  val/acc .*%$", out, re.MULTILINE)
@@ -69,7 +67,7 @@ def test_fit_trains_tests_and_says_what_has_come_of_it(fit: Command, command: Co
         code, step_out, err = command(*args)
         assert code == 0, err
         if step == "test it":
-            assert test_accuracy(step_out) == test_accuracy(out)
+            assert accuracy_in(step_out) == accuracy_in(out)
     assert len(Path("predictions.csv").read_text().splitlines()) == TEST_SIZE + 1
 
 
@@ -78,7 +76,7 @@ def test_with_ema_the_figure_is_that_of_a_fresh_test_of_the_checkpoint(fit: Comm
     assert code == 0, err
     best = Path("runs/mnist/version_0/checkpoints/best.ckpt")
     _, tested, _ = command("test", "--ckpt_path", best)
-    assert test_accuracy(tested) == test_accuracy(out)
+    assert accuracy_in(tested) == accuracy_in(out)
     # and the weights it is the figure of are the averaged ones, not those that were trained
     checkpoint = torch.load(best, weights_only=True)
     name = "model.head.weight"
@@ -109,12 +107,10 @@ def test_tensorboard_can_read_what_was_logged(fit: Command) -> None:
     assert "hp_metric" not in tags["scalars"]
     assert set(tags["images"]) == {"input/digits", "val/confusion", "val/worst_mistakes", "test/confusion"}
     assert tags["graph"]
-    assert [event.step for event in events.Scalars("train/loss")] == [2, 4, 6, 8, 10, 12] or [
-        event.step for event in events.Scalars("train/loss")
-    ] == [1, 3, 5, 7, 9, 11]
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 3, 5, 7, 9, 11]
     assert len(events.Images("val/confusion")) == 2
     (test,) = events.Scalars("test/acc")
-    assert f"{100 * test.value:.2f}" == test_accuracy(out)
+    assert f"{100 * test.value:.2f}" == accuracy_in(out)
     best = [event.value for event in events.Scalars("val/best_acc")]
     assert best == np.maximum.accumulate([event.value for event in events.Scalars("val/acc")]).tolist()
 
@@ -133,15 +129,13 @@ def test_without_pictures_there_are_none(fit: Command) -> None:
     assert events.Tags()["images"] == []
 
 
-def test_the_test_set_is_not_touched_before_the_final_test(
-    fit: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lightning.pytorch import Trainer
-
+def test_the_test_set_is_not_touched_before_the_final_test(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     load, teardown = mnist_files.load, Trainer._teardown
     monkeypatch.setattr(mnist_files, "load", lambda folder, pair: reads.append(pair.images) or load(folder, pair))
-    monkeypatch.setattr(Trainer, "_teardown", lambda self: reads.append(f"end of {self.state.fn.value}") or teardown(self))
+    monkeypatch.setattr(
+        Trainer, "_teardown", lambda self: reads.append(f"end of {self.state.fn.value}") or teardown(self)
+    )
     code, _, err = fit()
     assert code == 0, err
     assert reads == [mnist_files.TRAIN.images, "end of fit", mnist_files.TEST.images, "end of test"]
@@ -173,7 +167,7 @@ def test_without_a_logger_nothing_is_written_outside_the_run(fit: Command) -> No
     assert code == 0, err
     assert {path.name for path in Path().iterdir()} == {"data", "runs"}
     assert {path.name for path in Path("runs/mnist/version_0").iterdir()} == {"checkpoints", "config.yaml"}
-    test_accuracy(out)
+    accuracy_in(out)
 
 
 def test_without_checkpoints_there_is_nothing_to_test(fit: Command) -> None:
@@ -189,7 +183,7 @@ def test_runs_go_below_the_root_folder(fit: Command, command: Command) -> None:
     assert Path("else where/runs/mnist/version_0/checkpoints/best.ckpt").is_file()
     assert "--ckpt_path 'else where/runs/mnist/version_0/checkpoints/best.ckpt'" in out
     code, tested, _ = command("test", "--ckpt_path=best", "--trainer.default_root_dir=else where")
-    assert (code, test_accuracy(tested)) == (0, test_accuracy(out))
+    assert (code, accuracy_in(tested)) == (0, accuracy_in(out))
 
 
 def test_the_saved_config_repeats_the_run(fit: Command, command: Command) -> None:
@@ -197,6 +191,8 @@ def test_the_saved_config_repeats_the_run(fit: Command, command: Command) -> Non
     code, _, err = command("fit", "--config", "runs/mnist/version_0/config.yaml")
     assert code == 0, err
     assert_same_weights(*(f"runs/mnist/version_{n}/checkpoints/last.ckpt" for n in (0, 1)))
+    code, _, err = command("test", "--config", "runs/mnist/version_0/config.yaml", "--ckpt_path=best")
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("extra", [(), EMA], ids=["plain", "EMA"])
@@ -212,15 +208,12 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(fit: Command, extra: 
     assert "training    epochs 3 to 4 in" in resumed
     for name in ("last", "best"):
         assert_same_weights(*(f"runs/mnist/version_{n}/checkpoints/{name}.ckpt" for n in (0, 2)))
-    assert test_accuracy(resumed) == test_accuracy(whole)
+    assert accuracy_in(resumed) == accuracy_in(whole)
 
 
 def stop_after(epochs: int) -> tuple[str, ...]:
     callback = f'{{"class_path": "test_cli_fit.StopHard", "init_args": {{"epochs": {epochs}}}}}'
     return (f"--trainer.callbacks+={callback}",)
-
-
-from lightning.pytorch import Callback  # noqa: E402
 
 
 class StopHard(Callback):
@@ -237,7 +230,9 @@ class StopHard(Callback):
 def test_the_best_of_an_interrupted_run_stays_the_best(fit: Command) -> None:
     fit("--trainer.max_epochs=4")
     # a run that goes on so badly that nothing in it is better
-    code, out, err = fit("--ckpt_path=last", "--trainer.max_epochs=5", "--model.learning_rate=10", "--model.schedule=constant")
+    code, out, err = fit(
+        "--ckpt_path=last", "--trainer.max_epochs=5", "--model.learning_rate=10", "--model.schedule=constant"
+    )
     assert code == 0, err
     assert_same_weights(*(f"runs/mnist/version_{n}/checkpoints/best.ckpt" for n in (0, 1)))
     assert "checkpoint  runs/mnist/version_1/checkpoints/best.ckpt" in out
@@ -285,10 +280,11 @@ def test_test_takes_the_data_set_from_the_checkpoint(command: Command) -> None:
     assert code == 0, err
     code, tested, err = command("test", "--ckpt_path=best")
     assert code == 0, err
-    assert test_accuracy(tested) == test_accuracy(out)
-    assert f"validation accuracy {re.findall('^validation +(.*) %', out, re.MULTILINE)[0]} %" in command(
-        "validate", "--ckpt_path=best"
-    )[1]
+    assert accuracy_in(tested) == accuracy_in(out)
+    assert (
+        f"validation accuracy {re.findall('^validation +(.*) %', out, re.MULTILINE)[0]} %"
+        in command("validate", "--ckpt_path=best")[1]
+    )
     code, _, err = command("test", "--ckpt_path=best", "--data.dataset=mnist", "--data.mirror=http://127.0.0.1:9/")
     assert code == 2, "told otherwise"
     assert "MNIST cannot be fetched" in err
@@ -305,7 +301,7 @@ def test_predict_streams_csv(fit: Command, command: Command, tmp_path: Path) -> 
     assert [int(row["label"]) for row in rows] == labels.tolist()
     right = np.mean([row["prediction"] == row["label"] for row in rows])
     _, tested, _ = command("test", "--ckpt_path=best")
-    assert f"{100 * right:.2f}" == test_accuracy(tested)
+    assert f"{100 * right:.2f}" == accuracy_in(tested)
     assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
 
     # the same images from a file, packed or not, where there is no MNIST at all
@@ -315,8 +311,9 @@ def test_predict_streams_csv(fit: Command, command: Command, tmp_path: Path) -> 
     args = ("predict", "--ckpt_path=best", "--data.predict_images", tmp_path / "mine.gz")
     code, mine, err = command(*args, "--output", "mine.csv")
     assert (code, mine) == (0, ""), err
-    assert [row["prediction"] for row in csv.DictReader(Path("mine.csv").open())] == [r["prediction"] for r in rows]
-    assert {row["label"] for row in csv.DictReader(Path("mine.csv").open())} == {""}
+    written = list(csv.DictReader(Path("mine.csv").read_text().splitlines()))
+    assert [row["prediction"] for row in written] == [row["prediction"] for row in rows]
+    assert {row["label"] for row in written} == {""}
     code, _, err = command(*args, "--output", "mine.csv")
     assert code == 2
     assert "mine.csv: exists already and is not overwritten" in err
@@ -373,7 +370,10 @@ def test_bad_checkpoints_are_named_and_run_nothing(fit: Command, command: Comman
 
 def test_a_loss_that_is_not_finite_is_one_line_and_exit_code_1(fit: Command) -> None:
     code, out, err = fit(
-        "--model.learning_rate=1e30", "--model.schedule=constant", "--trainer.gradient_clip_val=null", "--model.cell=rnn"
+        "--model.learning_rate=1e30",
+        "--model.schedule=constant",
+        "--trainer.gradient_clip_val=null",
+        "--model.cell=rnn",
     )
     assert code == 1
     assert re.search(r"error: the loss became (nan|inf) at step \d+ \(epoch \d\); try a smaller", err)
@@ -384,7 +384,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_exit_code_1(fit: Command) -> 
 def test_every_config_does_a_fast_dev_run(fit: Command, config: Path) -> None:
     if "gpu" in config.name and not torch.cuda.is_available():
         pytest.skip("this machine has no GPU")
-    code, _, err = fit("--config", config, "--trainer.fast_dev_run=true", *([] if "gpu" in config.name else []))
+    code, _, err = fit("--config", config, "--trainer.fast_dev_run=true")
     assert code == 0, err
     assert not Path("runs").exists()
 
@@ -393,7 +393,7 @@ def test_configs_stack(fit: Command) -> None:
     for hardware in ("cpu", "cpu_mixed"):
         code, out, err = fit("--config", REPOSITORY / f"configs/{hardware}.yaml", *EMA, "--trainer.max_epochs=1")
         assert code == 0, err
-        test_accuracy(out)
+        accuracy_in(out)
 
 
 def test_quickstart_without_mnist_says_so_and_uses_digits(command: Command) -> None:

@@ -90,7 +90,7 @@ def test_only_test_and_predict_read_the_test_images(data: MNISTDataModule, monke
     batches(data.train_dataloader())
     batches(data.val_dataloader())
     for stage in ("test", "predict"):
-        with pytest.raises(InputError, match="t10k-images"):
+        with pytest.raises(InputError, match=r"t10k-images"):
             data.setup(stage)
 
 
@@ -146,7 +146,7 @@ def test_the_embedded_digits_look_like_mnist() -> None:
 
 
 def test_a_picture_without_ink_is_refused() -> None:
-    with pytest.raises(ValueError, match="no ink"):
+    with pytest.raises(ValueError, match=r"no ink"):
         place(np.zeros((8, 8), np.uint8))
 
 
@@ -185,7 +185,7 @@ def test_auto_takes_mnist_where_it_can_be_had(archives: Path) -> None:
 
 def test_auto_takes_digits_elsewhere_and_says_so() -> None:
     data = MNISTDataModule("auto", mirror="http://127.0.0.1:9/")
-    with pytest.warns(UserWarning, match="MNIST is not at hand.*http://127.0.0.1:9/"):
+    with pytest.warns(UserWarning, match=r"MNIST is not at hand.*http://127.0.0.1:9/"):
         data.prepare_data()
     assert data.dataset == "digits"
 
@@ -193,7 +193,13 @@ def test_auto_takes_digits_elsewhere_and_says_so() -> None:
 def test_mnist_fails_elsewhere_and_names_the_ways_out() -> None:
     with pytest.raises(InputError) as error:
         MNISTDataModule(mirror="http://127.0.0.1:9/").prepare_data()
-    for way in ("--data.archives", "MNIST_LSTM_ARCHIVES", "--data.mirror", "MNIST_LSTM_MIRROR", "--data.dataset digits"):
+    for way in (
+        "--data.archives",
+        "MNIST_LSTM_ARCHIVES",
+        "--data.mirror",
+        "MNIST_LSTM_MIRROR",
+        "--data.dataset digits",
+    ):
         assert way in str(error.value)
 
 
@@ -234,7 +240,7 @@ def test_bad_options_are_refused_by_name(options: dict, message: str) -> None:
 
 def test_more_validation_images_than_there_are_is_refused() -> None:
     data = MNISTDataModule("digits", val_size=1437)
-    with pytest.raises(InputError, match="val_size 1,437: digits has only 1,437"):
+    with pytest.raises(InputError, match=r"val_size 1,437: digits has only 1,437"):
         data.setup("fit")
 
 

@@ -65,27 +65,27 @@ def test_a_bad_file_is_named_with_its_fault(path: Path, content: bytes, message:
 
 def test_a_bomb_is_not_unpacked_further_than_its_header_says(path: Path) -> None:
     path.write_bytes(gzip.compress(header(5) + bytes(50_000_000)))
-    with pytest.raises(InputError, match="more than the 5 bytes"):
+    with pytest.raises(InputError, match=r"more than the 5 bytes"):
         read_idx(path)
 
 
 @pytest.mark.parametrize("where", ["missing", "."])
 def test_a_path_that_is_no_file_is_named(tmp_path: Path, where: str) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read"):
         read_idx(tmp_path / where)
 
 
 @pytest.mark.parametrize("shape", [(5, 27, 28), (5, 784), (5,)])
 def test_images_are_28x28(path: Path, shape: tuple[int, ...]) -> None:
     path.write_bytes(to_idx(np.zeros(shape, np.uint8)))
-    with pytest.raises(InputError, match="not images of 28x28"):
+    with pytest.raises(InputError, match=r"not images of 28x28"):
         read_images(path)
 
 
 def test_labels_are_digits(path: Path) -> None:
     path.write_bytes(to_idx(np.array([0, 9, 10], np.uint8)))
-    with pytest.raises(InputError, match="label 2 is 10"):
+    with pytest.raises(InputError, match=r"label 2 is 10"):
         read_labels(path)
     path.write_bytes(to_idx(IMAGES))
-    with pytest.raises(InputError, match="has 3 dimensions; labels have one"):
+    with pytest.raises(InputError, match=r"has 3 dimensions; labels have one"):
         read_labels(path)

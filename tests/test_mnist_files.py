@@ -114,12 +114,12 @@ def test_a_bad_unpacked_file_is_named_and_left_alone(archives: Path, data_dir: P
     path = raw_folder(data_dir) / name
     content = bytes(byte ^ (i == 50) for i, byte in enumerate(path.read_bytes()))
     path.write_bytes(content)
-    with pytest.raises(InputError, match="MD5 sum") as error:
+    with pytest.raises(InputError, match=r"MD5 sum") as error:
         load(data_dir, TRAIN if name in TRAIN else TEST)
     assert str(error.value).startswith(f"{path}: ")
     assert path.read_bytes() == content
     path.write_bytes(content[:60])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match=r"cut short"):
         load(data_dir, TRAIN if name in TRAIN else TEST)
 
 
@@ -143,7 +143,7 @@ def test_what_archives_hold_is_checked(
 
 def test_a_folder_that_cannot_be_made_is_named(archives: Path, data_dir: Path) -> None:
     data_dir.write_text("a file where the folder should be")
-    with pytest.raises(InputError, match="MNIST cannot be unpacked there .*--data.data_dir"):
+    with pytest.raises(InputError, match=r"MNIST cannot be unpacked there .*--data.data_dir"):
         fetch(data_dir, archives)
     assert data_dir.read_text() == "a file where the folder should be"
 
@@ -168,16 +168,19 @@ def test_an_interrupted_run_leaves_nothing_that_a_later_one_believes(
         target.write(source.read(100))
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("shutil.copyfileobj", interrupt)
-        fetch(data_dir, archives)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(data_dir, archives)
     assert_nothing_lies_in(data_dir)
     fetch(data_dir, archives)
     load(data_dir, TRAIN)
 
 
 def test_a_killed_run_leaves_nothing_that_a_later_one_believes(archives: Path, data_dir: Path) -> None:
-    killed = start_fetch(archives, data_dir, "import shutil, os; shutil.copyfileobj = lambda s, t: os.kill(os.getpid(), 9)")
+    killed = start_fetch(
+        archives, data_dir, "import shutil, os; shutil.copyfileobj = lambda s, t: os.kill(os.getpid(), 9)"
+    )
     assert killed.wait() == -9
     assert not any((raw_folder(data_dir) / name).exists() for name in (*TRAIN, *TEST))
     fetch(data_dir, archives)
@@ -298,7 +301,7 @@ def test_an_endless_download_is_broken_off(server: Server, data_dir: Path, monke
     monkeypatch.setattr(Handler, "send_header", lambda *args: None)
     monkeypatch.setattr(mnist_files, "MAX_ARCHIVE_BYTES", 2**20)
     server.faults[f"{TRAIN.images}.gz"] = "endless"
-    with pytest.raises(InputError, match="sends more than 1,048,576 bytes"):
+    with pytest.raises(InputError, match=r"sends more than 1,048,576 bytes"):
         fetch(data_dir, mirror=server.address)
     assert_nothing_lies_in(data_dir)
 

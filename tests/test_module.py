@@ -126,7 +126,7 @@ def test_a_checkpoint_is_plain_data_and_builds_the_same_classifier(data: MNISTDa
 def test_the_data_sets_real_name_is_kept() -> None:
     model = classifier()
     data = MNISTDataModule("auto", mirror="http://127.0.0.1:9/")
-    with pytest.warns(UserWarning, match="MNIST is not at hand"):
+    with pytest.warns(UserWarning, match=r"MNIST is not at hand"):
         trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=1).fit(model, data)
     assert model.hparams["dataset"] == "digits"
 
@@ -144,7 +144,7 @@ def test_every_optimizer_and_schedule_trains(data: MNISTDataModule, optimizer: s
 
 
 def test_a_schedule_must_know_where_training_ends(data: MNISTDataModule) -> None:
-    with pytest.raises(InputError, match="schedule one_cycle must know where training ends"):
+    with pytest.raises(InputError, match=r"schedule one_cycle must know where training ends"):
         trainer(max_epochs=-1).fit(classifier(), data)
     runner = trainer(max_epochs=-1, max_steps=7)
     runner.fit(classifier(), data)

@@ -16,7 +16,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         path: of the file.
 
     Returns:
-        Lightning's checkpoint: ``state_dict``, ``hyper_parameters`` and what a resumed run needs; tensors on the CPU.
+        Lightning's checkpoint: ``state_dict`` (names to tensors, on the CPU), ``hyper_parameters``,
+        ``datamodule_hyper_parameters``, and what a resumed run needs.
 
     Raises:
         InputError: there is no such file, it is damaged, it is no checkpoint of this project, or it holds more than
@@ -32,4 +33,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no checkpoint, or it is cut short or damaged") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: it has no state_dict with hyper_parameters")
+    for key in ("hyper_parameters", "datamodule_hyper_parameters", "state_dict"):
+        table = checkpoint.setdefault(key, {})
+        if not isinstance(table, dict) or not all(isinstance(name, str) for name in table):
+            raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its {key} are no table of names")
+    if not all(isinstance(weight, torch.Tensor) for weight in checkpoint["state_dict"].values()):
+        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its state_dict holds more than tensors")
     return checkpoint

@@ -1,0 +1,69 @@
+"""The options that a checkpoint was made with, so that it can be tested or resumed without naming them again."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mnist_lstm.data import MNISTDataModule
+from mnist_lstm.errors import InputError
+from mnist_lstm.inference.checkpoint import read_checkpoint
+from mnist_lstm.module import DigitClassifier
+
+NOT_OPTIONS = {
+    "_instantiator",  # left by LightningCLI in its default setting; it names code, which is never called
+    "dataset",  # of the model: the command takes it from the data module's
+}
+
+
+def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
+    """Put a checkpoint's options behind the configs and before all else, where they beat those and no others.
+
+    Args:
+        args: command and options.
+        path: of the checkpoint.
+
+    Returns:
+        The same command with more options.
+
+    Raises:
+        InputError: the file is no checkpoint, or has options that are unknown or no plain values.
+    """
+    checkpoint = read_checkpoint(path)
+    options = [
+        *_options("model", checkpoint["hyper_parameters"], DigitClassifier, NOT_OPTIONS, path),
+        *_options("data", checkpoint["datamodule_hyper_parameters"], MNISTDataModule, {"_instantiator"}, path),
+    ]
+    configs, others = [], []
+    rest = iter(args[1:])
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs += [arg, next(rest, "")]
+        elif arg.startswith("--config="):
+            configs.append(arg)
+        else:
+            others.append(arg)
+    return [args[0], *configs, *options, *others]
+
+
+def _options(
+    group: str, hparams: dict[str, Any], owner: Callable[..., Any], skipped: set[str], path: Path
+) -> list[str]:
+    unknown = sorted(set(hparams) - set(inspect.signature(owner).parameters) - skipped)
+    if unknown:
+        raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)}")
+    return [
+        f"--{group}.{name}={_to_text(f'--{group}.{name}', value, path)}"
+        for name, value in hparams.items()
+        if name not in skipped
+    ]
+
+
+def _to_text(name: str, value: Any, path: Path) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise InputError(f"{path}: option {name} is a {type(value).__name__}, not a plain value")

@@ -1,0 +1,90 @@
+"""The README says what is true: its commands parse, its Python runs, its list of files is the tree."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from mnist_lstm import lightning_cli
+from mnist_lstm.cli import LIGHTNING_COMMANDS, USAGE, main
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str) -> list[str]:
+    """Find every call of the command or of the training script, up to where the shell would end it."""
+    joined = text.replace("\\\n", " ")
+    return [
+        ("fit " if call[0].endswith(".py") else "") + call[1].strip()
+        for call in re.findall(r"(mnist-lstm|scripts/train\.py) ([^&|;>#\n]*)", joined)
+    ]
+
+
+README_COMMANDS = [command for block in blocks("bash") for command in commands(block)]
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(README_COMMANDS) >= 10
+    assert {command.split()[0] for command in README_COMMANDS} >= set(LIGHTNING_COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*README_COMMANDS, *commands(USAGE.split("examples:")[1])])
+def test_every_command_in_the_readme_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(lightning_cli, "find_checkpoint", lambda name, runs: Path(name))
+    monkeypatch.setattr(lightning_cli, "with_checkpoint_options", lambda args, path: args)
+    parsed = []
+    monkeypatch.setattr(lightning_cli.MNISTCLI, "_set_seed", lambda self: None)
+    monkeypatch.setattr(lightning_cli.MNISTCLI, "before_instantiate_classes", lambda self: None)
+    monkeypatch.setattr(lightning_cli.MNISTCLI, "instantiate_classes", lambda self: parsed.append(self.config))
+    monkeypatch.setattr(lightning_cli.MNISTCLI, "_run_subcommand", lambda self, subcommand: None)
+    args = [arg.replace("$seed", "0") for arg in shlex.split(command)]
+    if "--help" in args:
+        with pytest.raises(SystemExit, match="0"):
+            main(args)
+    else:
+        assert main(args) == 0
+        assert len(parsed) == 1
+
+
+def test_the_two_commands_at_the_top_are_one_line_each() -> None:
+    first, second, *_ = blocks("bash")
+    assert first.startswith("python3 -m venv .venv && ")
+    assert first.endswith("mnist-lstm fit --config configs/quickstart.yaml\n")
+    assert second.startswith("python3 -m venv .venv && ")
+    assert second.endswith("pytest\n")
+    assert first.count("\n") == second.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec")
+@pytest.mark.parametrize("program", blocks("python"))
+def test_the_python_in_the_readme_runs(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(program, "README.md", "exec"), {})
+    assert "test/acc" in capsys.readouterr().out
+
+
+def test_the_list_of_files_is_the_tree() -> None:
+    (listing,) = (block for block in blocks("text") if "pyproject.toml" in block)
+    listed = [line.split()[0] for line in listing.splitlines() if line.strip()]
+    assert len(listed) == len(set(listed))
+    for path in listed:
+        assert (REPOSITORY / path).exists(), path
+    folders = ("mnist_lstm", "scripts", "configs", "tests")
+    files = {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in folders
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
+    assert files <= set(listed)
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (REPOSITORY / target).exists(), target
