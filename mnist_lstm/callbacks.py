@@ -5,11 +5,12 @@ import shutil
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
+from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn, RichProgressBarTheme
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -201,6 +202,26 @@ class Pictures(Callback):
             return False
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
+
+class BarProgress(RichProgressBar):
+    """Lightning's bar with short names, one line left behind for each epoch."""
+
+    NAMES: ClassVar = {"train/loss": "loss", "train/acc": "acc", "val/acc": "val"}
+
+    def __init__(self) -> None:
+        super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4f", metrics_text_delimiter=" "))
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Leave out the speed, so that the figures fit into a line of a terminal."""
+        return [
+            column for column in super().configure_columns(trainer) if not isinstance(column, ProcessingSpeedColumn)
+        ]
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Show loss and accuracies; the version number is the run folder's, which is told at the end."""
+        metrics = super().get_metrics(trainer, pl_module)
+        return {short: metrics[name] for name, short in self.NAMES.items() if name in metrics}
 
 
 class PlainProgress(Callback):

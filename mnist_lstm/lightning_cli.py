@@ -13,7 +13,7 @@ import torch
 from jsonargparse import SUPPRESS, Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -23,6 +23,7 @@ from rich.text import Text
 
 from mnist_lstm import figures, report
 from mnist_lstm.callbacks import (
+    BarProgress,
     BestCheckpoint,
     CSVPredictions,
     HyperParameters,
@@ -358,7 +359,7 @@ def _progress(enabled: bool | None, command: str | None) -> tuple[list[Callback]
         return [], False
     # the CSV lines of predict go to standard output, where a bar would be drawn between them
     if sys.stdout.isatty() and command != "predict":
-        return [RichProgressBar()], True
+        return [BarProgress()], True
     return ([PlainProgress()] if command == "fit" else []), False
 
 
