@@ -10,7 +10,11 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn, RichProgressBarTheme
+from lightning.pytorch.callbacks.progress.rich_progress import (
+    CustomBarColumn,
+    ProcessingSpeedColumn,
+    RichProgressBarTheme,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -213,10 +217,12 @@ class BarProgress(RichProgressBar):
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4f", metrics_text_delimiter=" "))
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """Leave out the speed, so that the figures fit into a line of a terminal."""
-        return [
-            column for column in super().configure_columns(trainer) if not isinstance(column, ProcessingSpeedColumn)
-        ]
+        """Leave out the speed and shorten the bar, so that the figures fit into a line of a terminal."""
+        columns = [c for c in super().configure_columns(trainer) if not isinstance(c, ProcessingSpeedColumn)]
+        for column in columns:
+            if isinstance(column, CustomBarColumn):
+                column.bar_width = 16
+        return columns
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Show loss and accuracies; the version number is the run folder's, which is told at the end."""

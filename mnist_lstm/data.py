@@ -1,6 +1,7 @@
 """The digits, from disk or network to batches on the device: `MNISTDataModule`."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -249,6 +250,8 @@ class MNISTDataModule(LightningDataModule):
     def _loader(self, part: str, batch_size: int, *, shuffle: bool = False) -> DataLoader[Batch]:
         if part not in self._sets:
             raise RuntimeError(f"call setup() before asking for the {part} batches")
+        # Lightning advises worker processes, which would be slower here
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(
             self._sets[part],

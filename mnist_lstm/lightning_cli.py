@@ -336,8 +336,6 @@ def quiet_lightning() -> None:
         logger.addFilter(lambda record: not any(text in record.getMessage() for text in idle))
     # Lightning's own use of PyTorch's tree functions
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
-    # batches are one indexing operation in memory: worker processes would be slower
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
 
 
 def _check_accelerator(accelerator: Any) -> None:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from mnist_lstm.errors import InputError
 from mnist_lstm.idx import read_images, read_labels
 
-PATIENCE_S = 12.0
+PATIENCE_S = 8.0
 """Seconds without a single new byte, over all mirrors together, after which the network is given up."""
 
 MAX_ARCHIVE_BYTES = 2**24
@@ -192,6 +193,7 @@ class _Mirrors:
             self._patience_s = PATIENCE_S / len(self._left)
         while self._left:
             address = f"{self._left[0].rstrip('/')}/{name}.gz"
+            print(f"fetching {address}", file=sys.stderr, flush=True)
             try:
                 archive = self._download(address, folder)
                 (read_images if name in (TRAIN.images, TEST.images) else read_labels)(archive)

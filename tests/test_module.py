@@ -14,7 +14,6 @@ from mnist_lstm.module import DigitClassifier
 pytestmark = [
     # LightningCLI filters these for the command, see lightning_cli.quiet_lightning
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     # six batches a epoch are fewer than the trainer logs after; these tests look at weights, not at logs
     pytest.mark.filterwarnings("ignore:The number of training batches"),
     # Lightning's own checkpoint callback, when a run is resumed elsewhere; the command has one that does not
