@@ -84,8 +84,13 @@ class Interval:
         }
         self.stop_clock()
         figures["train/images_per_second"] = len(labels) / self._seconds
+        self.clear()
+        self.start_clock()
+        return figures
+
+    def clear(self) -> None:
+        """Forget what was noted, and stop the clock."""
         for kept in (self._steps, self._losses, self._logits, self._labels):
             kept.clear()
         self._seconds = 0.0
-        self.start_clock()
-        return figures
+        self._since = None

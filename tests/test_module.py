@@ -160,6 +160,13 @@ def test_a_loss_that_is_not_finite_ends_the_run(data: MNISTDataModule) -> None:
         trainer().fit(Breaking(hidden_size=8), data)
 
 
+@pytest.mark.parametrize("options", [{"log_every_n_steps": 0}, {"accumulate_grad_batches": 4, "log_every_n_steps": 1}])
+def test_what_is_kept_for_the_log_does_not_pile_up(data: MNISTDataModule, options: dict) -> None:
+    model = classifier()
+    trainer(**options).fit(model, data)
+    assert len(model._interval._losses) < 6
+
+
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
 def test_gradients_are_clipped_as_the_trainer_is_told(data: MNISTDataModule, algorithm: str) -> None:
     seen: list[torch.Tensor] = []
