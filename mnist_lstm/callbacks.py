@@ -48,8 +48,8 @@ class BestCheckpoint(ModelCheckpoint):
             filename="best",
             monitor="val/acc",
             mode="max",
-            auto_insert_metric_name=False,
             enable_version_counter=False,
+            save_on_train_epoch_end=True,  # a run can be resumed exactly from between two epochs alone
         )
         self._resumed_from = resumed_from
 
@@ -77,7 +77,7 @@ class LastCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(dirpath=folder, filename="last", enable_version_counter=False)
+        super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing over: a resumed run has a last epoch of its own."""
@@ -235,10 +235,16 @@ class PlainProgress(Callback):
 
     def __init__(self) -> None:
         self._epoch_start = self._last_line = 0.0
+        self._first_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the time: a run that is resumed within an epoch does not start that epoch again."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the time."""
         self._epoch_start = self._last_line = time.monotonic()
+        self._first_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -246,14 +252,27 @@ class PlainProgress(Callback):
         """Print a line now and then in an epoch that takes long."""
         if time.monotonic() - self._last_line > PROGRESS_EVERY_S:
             self._last_line = time.monotonic()
-            _print_line(
-                trainer, f"step {batch_idx + 1:,} of {trainer.num_training_batches:,}", ("train/loss", "train/acc")
-            )
+            self._print_line(trainer, f"step {batch_idx + 1:,} of {trainer.num_training_batches:,}", ())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a line for the epoch."""
         seconds = f"{time.monotonic() - self._epoch_start:.1f} s"
-        _print_line(trainer, seconds, ("train/loss", "train/acc", "val/loss", "val/acc"))
+        self._print_line(trainer, seconds, ("val/loss", "val/acc"))
+
+    def _print_line(self, trainer: Trainer, what: str, names: tuple[str, ...]) -> None:
+        if not trainer.is_global_zero:
+            return
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and trainer.global_step // every > self._first_step // every:
+            names = ("train/loss", "train/acc", *names)  # they are of this epoch
+        metrics = {**trainer.callback_metrics, **trainer.progress_bar_metrics}
+        shown = [
+            f"{name} {metrics[name]:.2%}" if name.endswith("acc") else f"{name} {metrics[name]:.4f}"
+            for name in names
+            if name in metrics
+        ]
+        last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+        print(f"epoch {trainer.current_epoch + 1}{last}  {what}  {'  '.join(shown)}", flush=True)
 
 
 class CSVPredictions(BasePredictionWriter):
@@ -286,19 +305,6 @@ class CSVPredictions(BasePredictionWriter):
         for digit, probability, label in zip(digits.tolist(), best.tolist(), known, strict=True):
             print(f"{self._index},{CLASS_NAMES[digit]},{probability:.6f},{label}", file=self._file)
             self._index += 1
-
-
-def _print_line(trainer: Trainer, what: str, names: tuple[str, ...]) -> None:
-    if not trainer.is_global_zero:
-        return
-    metrics = {**trainer.callback_metrics, **trainer.progress_bar_metrics}
-    shown = [
-        f"{name} {metrics[name]:.2%}" if name.endswith("acc") else f"{name} {metrics[name]:.4f}"
-        for name in names
-        if name in metrics
-    ]
-    last = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-    print(f"epoch {trainer.current_epoch + 1}{last}  {what}  {'  '.join(shown)}", flush=True)
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:

@@ -1,19 +1,19 @@
 """The options that a checkpoint was made with, so that it can be tested or resumed without naming them again."""
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mnist_lstm.data import MNISTDataModule
+from mnist_lstm.data import BATCH_OPTIONS
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import read_checkpoint
 from mnist_lstm.module import DigitClassifier
 
-NOT_OPTIONS = {
-    "_instantiator",  # left by LightningCLI in its default setting; it names code, which is never called
-    "dataset",  # of the model: the command takes it from the data module's
-}
+MODEL_OPTIONS = set(inspect.signature(DigitClassifier).parameters) - {"dataset"}
+"""Without the data set's name, which the command takes from the data module."""
+
+NOT_OPTIONS = {"dataset", "_instantiator"}
+"""Accepted and left out. LightningCLI's default setting leaves an _instantiator, which names code; it is not called."""
 
 
 def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
@@ -31,8 +31,8 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
     """
     checkpoint = read_checkpoint(path)
     options = [
-        *_options("model", checkpoint["hyper_parameters"], DigitClassifier, NOT_OPTIONS, path),
-        *_options("data", checkpoint["datamodule_hyper_parameters"], MNISTDataModule, {"_instantiator"}, path),
+        *_options("model", checkpoint["hyper_parameters"], MODEL_OPTIONS, path),
+        *_options("data", checkpoint["datamodule_hyper_parameters"], set(BATCH_OPTIONS), path),
     ]
     configs, others = [], []
     rest = iter(args[1:])
@@ -46,16 +46,14 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
     return [args[0], *configs, *options, *others]
 
 
-def _options(
-    group: str, hparams: dict[str, Any], owner: Callable[..., Any], skipped: set[str], path: Path
-) -> list[str]:
-    unknown = sorted(set(hparams) - set(inspect.signature(owner).parameters) - skipped)
+def _options(group: str, hparams: dict[str, Any], known: set[str], path: Path) -> list[str]:
+    unknown = sorted(set(hparams) - known - NOT_OPTIONS)
     if unknown:
         raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)}")
     return [
         f"--{group}.{name}={_to_text(f'--{group}.{name}', value, path)}"
         for name, value in hparams.items()
-        if name not in skipped
+        if name in known
     ]
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 from importlib.metadata import version
 
+from mnist_lstm.errors import InputError, TrainingError, printable
+
 USAGE = """\
 usage: mnist-lstm [--help] [--version] COMMAND [OPTION ...]
 
@@ -62,12 +64,12 @@ def main(args: list[str] | None = None) -> int:
     except SystemExit as stop:
         # Lightning turns an interruption into an exit, so that it can end the run in order
         if isinstance(stop.__context__, KeyboardInterrupt):
-            return _complain("interrupted; --ckpt_path last goes on from the last whole epoch", 130)
+            return _complain("interrupted", 130)
         raise
     except BrokenPipeError:
         # whoever reads the output has had enough, `head` for one; Python would complain again when it flushes
         sys.stdout = None
-        return 0
+        return 0 if args[0] == "predict" else _complain("ended early, since nobody reads its output any more", 1)
     except Exception as error:
         if debug:
             raise
@@ -89,8 +91,6 @@ def _run_lightning(args: list[str]) -> None:
 def _explain(error: Exception) -> int:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from mnist_lstm.errors import InputError, TrainingError
-
     if isinstance(error, InputError | MisconfigurationException):
         return _complain(str(error), 2)
     if isinstance(error, TrainingError):
@@ -99,7 +99,7 @@ def _explain(error: Exception) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"mnist-lstm: error: {message}", file=sys.stderr)
+    print(f"mnist-lstm: error: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from mnist_lstm import mnist_files
 from mnist_lstm.errors import InputError
@@ -31,6 +31,10 @@ EVAL_BATCH_SIZE = 1000
 DIGITS_TEST_SIZE = 360
 DIGITS_TEST_SEED = 0
 """The embedded digits come without a test part: the same 360 of the 1,797 are set aside, whatever the options."""
+
+
+BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split_seed")
+"""What the batches are made of, which goes into checkpoints; where a machine keeps its files does not."""
 
 
 class DigitImages(Dataset[Batch]):
@@ -107,7 +111,7 @@ class MNISTDataModule(LightningDataModule):
         dataset: mnist: the 70,000 digits of MNIST, or an error that says how to get them. digits: 1,797 real digits
             that come with scikit-learn, no network needed. auto: mnist if it is there or can be had, else digits,
             with a warning.
-        data_dir: Folder that MNIST lies in or is unpacked into (63 MB), as torchvision lays it out.
+        data_dir: Folder that MNIST lies in or is unpacked into (55 MB), as torchvision lays it out.
         archives: Folder with the four published .gz archives, for work without a network; default: the environment
             variable MNIST_LSTM_ARCHIVES.
         mirror: Web address below which the four archives lie, instead of torchvision's mirrors; default: the
@@ -144,8 +148,7 @@ class MNISTDataModule(LightningDataModule):
             raise InputError(f"split_seed {split_seed}: must lie between 0 and {2**32 - 1}")
         if num_workers < 0:
             raise InputError(f"num_workers {num_workers}: must be at least 0")
-        # what the batches are made of goes into checkpoints; where this machine keeps its files does not
-        self.save_hyperparameters("dataset", "batch_size", "val_size", "split_seed", logger=False)
+        self.save_hyperparameters(*BATCH_OPTIONS, logger=False)
         self.data_dir = Path(data_dir).expanduser()
         self.archives = _path_or_none(archives or os.environ.get("MNIST_LSTM_ARCHIVES"))
         self.mirror = mirror or os.environ.get("MNIST_LSTM_MIRROR") or None
@@ -253,11 +256,14 @@ class MNISTDataModule(LightningDataModule):
         # Lightning advises worker processes, which would be slower here
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        digits = self._sets[part]
         return DataLoader(
-            self._sets[part],
+            digits,
             batch_size=batch_size,
-            shuffle=shuffle,
-            generator=self._shuffling if shuffle else None,
+            sampler=RandomSampler(digits, generator=self._shuffling) if shuffle else None,
+            # loading draws seeds for worker processes; they must come neither from the shuffling nor from the generator
+            # that dropout uses, or a resumed run would differ
+            generator=torch.Generator(),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=on_gpu,

@@ -97,6 +97,8 @@ def _read(file: BinaryIO, most: int, path: Path) -> npt.NDArray[np.uint8]:
     shape = struct.unpack(f">{magic[3]}I", header)
     size = math.prod(shape)
     announced = "x".join(map(str, shape))
+    if size == 0:
+        raise InputError(f"{path}: its header announces {announced} bytes: nothing at all")
     if size > MAX_BYTES:
         raise InputError(f"{path}: its header announces {announced} bytes, more than the {MAX_BYTES:,} that are read")
     if size > most:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -13,7 +14,7 @@ import torch
 from jsonargparse import SUPPRESS, Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -35,6 +36,7 @@ from mnist_lstm.checkpoint_options import with_checkpoint_options
 from mnist_lstm.data import MNISTDataModule
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import read_checkpoint
+from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.module import DigitClassifier
 from mnist_lstm.runs import find_checkpoint, new_run
 
@@ -67,7 +69,7 @@ class MNISTCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         self.run: Path | None = None
-        self.epochs_done = 0
+        self.steps_done = 0
         super().__init__(
             DigitClassifier,
             MNISTDataModule,
@@ -152,8 +154,13 @@ class MNISTCLI(LightningCLI):
     # before the run
 
     def before_instantiate_classes(self) -> None:
-        """Find out early whether the device is there."""
+        """Find out early whether the network fits the images and the device is there."""
         options = self.config[self.config.subcommand]
+        if options.model.input_size != SIZE or options.model.num_classes != len(CLASS_NAMES):
+            raise InputError(
+                f"--model.input_size {options.model.input_size} --model.num_classes {options.model.num_classes}: "
+                f"the digits here have {SIZE} pixels a row and {len(CLASS_NAMES)} classes"
+            )
         _check_accelerator(options.trainer.accelerator)
         torch.set_float32_matmul_precision(options.float32_matmul_precision)
 
@@ -178,7 +185,7 @@ class MNISTCLI(LightningCLI):
         options = self._get(self.config_init, "trainer")
         ckpt_path = self._get(self.config, "ckpt_path")
         if ckpt_path is not None:
-            self._load_weights(Path(ckpt_path), options["max_epochs"])
+            self._load_weights(Path(ckpt_path))
         if self.subcommand != "predict" or self.datamodule.predict_images is None:
             self._settle_dataset()
         callbacks = _as_list(options["callbacks"])
@@ -211,7 +218,7 @@ class MNISTCLI(LightningCLI):
             raise
         return trainer
 
-    def _load_weights(self, path: Path, max_epochs: int | None) -> None:
+    def _load_weights(self, path: Path) -> None:
         """Put the checkpoint's weights into the model (averaged ones, where `fit` has averaged them).
 
         For `fit`, Lightning loads them again with the rest of the run's state; here they are checked before a run
@@ -226,14 +233,34 @@ class MNISTCLI(LightningCLI):
                 f"{path}: its weights do not fit the network that the options describe: {first}"
             ) from error
         if self.subcommand == "fit":
-            if not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
-                raise InputError(f"{path}: holds the weights alone, so a run cannot be resumed from it")
-            self.epochs_done = done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-            if max_epochs is not None and 0 <= max_epochs <= done:
+            self._check_resumable(checkpoint, path)
+
+    def _check_resumable(self, checkpoint: dict[str, Any], path: Path) -> None:
+        try:
+            epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            self.steps_done = checkpoint["global_step"]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: holds weights but not the state of a run, so none can be resumed") from error
+        for name in ("dataset", "val_size", "split_seed"):
+            was, now = (
+                hparams.get(name) for hparams in (checkpoint["datamodule_hyper_parameters"], self.datamodule.hparams)
+            )
+            if checkpoint["datamodule_hyper_parameters"] and was != now:
                 raise InputError(
-                    f"{path}: has been trained for {done} epochs already; "
-                    f"give more, such as --trainer.max_epochs {2 * done}"
+                    f"{path}: a run with --data.{name} {was} cannot go on with {now}: what was learnt and what was "
+                    "best there are of other images; start a new one without --ckpt_path"
                 )
+        trainer = self.config.fit.trainer
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs:
+            raise InputError(
+                f"{path}: has been trained for {epochs} epochs already; "
+                f"give more, such as --trainer.max_epochs {2 * epochs}"
+            )
+        if 0 <= trainer.max_steps <= self.steps_done:
+            raise InputError(
+                f"{path}: has been trained for {self.steps_done:,} steps already; "
+                f"give more, such as --trainer.max_steps {2 * self.steps_done}"
+            )
 
     @staticmethod
     def _runs(options: Namespace) -> Path:
@@ -245,13 +272,41 @@ class MNISTCLI(LightningCLI):
         """Train, test the best checkpoint once, and say what has come of it."""
         run = self.run if self.trainer.is_global_zero else None
         if run is not None:
-            self._parser("fit").save(self.config.fit, str(run / "config.yaml"), skip_none=False)
-            print(f"network     {self.model.describe()}")
+            # without the checkpoint it goes on from: this config is also given to commands that test the new one
+            config = self.config.fit.clone()
+            config.ckpt_path = None
+            self._parser("fit").save(config, str(run / "config.yaml"), skip_none=False)
+            print(f"network     {self.model.describe()}", flush=True)
         start = time.perf_counter()
-        self.trainer.fit(weights_only=True, **kwargs)
+        try:
+            self._train(**kwargs)
+        except SystemExit:  # so Lightning ends a run that is interrupted
+            if run is not None and (run / "checkpoints" / "last.ckpt").is_file():
+                print(f"go on with: {report.resume_command(run)}", file=sys.stderr)
+            raise
+        finally:
+            curves = report.draw_curves(run, f"{run.parent.name}, {run.name}") if run is not None else None
         seconds = time.perf_counter() - start
+        if torch.distributed.is_initialized():
+            # the final test is the first process's alone
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
         if run is not None:
-            self._conclude(run, seconds)
+            self._conclude(run, seconds, curves)
+
+    def _train(self, **kwargs: Any) -> None:
+        if kwargs["ckpt_path"] is None:
+            self.trainer.fit(weights_only=True, **kwargs)
+            return
+        started: list[bool] = []
+        restored = LambdaCallback(on_train_start=lambda *_: started.append(True))
+        self.trainer.callbacks.append(restored)  # type: ignore[attr-defined]
+        try:
+            self.trainer.fit(weights_only=True, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if started or isinstance(error, InputError):
+                raise
+            raise InputError(f"{kwargs['ckpt_path']}: the state of its run is damaged ({error!r})") from error
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
@@ -275,16 +330,16 @@ class MNISTCLI(LightningCLI):
 
     # after training
 
-    def _conclude(self, run: Path, seconds: float) -> None:
+    def _conclude(self, run: Path, seconds: float, curves: Path | None) -> None:
         dataset = self.config.fit.data.dataset
         best = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)
         checkpoint = Path(os.path.relpath(best.best_model_path)) if best and best.best_model_path else None
         accuracy = self._test(checkpoint) if checkpoint and self.config.fit.test_after_fit else None
-        curves = report.draw_curves(run, f"{dataset}, {run.name}")
 
         lines = {
             "dataset": dataset if dataset == "mnist" else f"{dataset} (not MNIST)",
-            "training": f"epochs {self.epochs_done + 1} to {self.trainer.current_epoch} in {seconds:.0f} s",
+            "training": f"{self.trainer.global_step - self.steps_done:,} steps in {seconds:.0f} s; "
+            f"{self.trainer.current_epoch} epochs in all",
         }
         if best and checkpoint:
             lines["validation"] = f"{report.percent(best.best_model_score)} (best epoch)"
@@ -295,7 +350,10 @@ class MNISTCLI(LightningCLI):
         if curves:
             lines["curves"] = os.path.relpath(curves)
         print()
-        report.print_lines(lines | report.next_steps(self._runs(self.config.fit), checkpoint))
+        data_dir = self.config.fit.data.data_dir
+        elsewhere = dataset == "mnist" and data_dir != self._parser("fit").get_default("data.data_dir")
+        options = f" --data.data_dir {shlex.quote(data_dir)}" if elsewhere else ""
+        report.print_lines(lines | report.next_steps(self._runs(self.config.fit), checkpoint, options))
         if accuracy is not None:
             print()
             report.print_accuracy("test", accuracy)

@@ -119,7 +119,7 @@ def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = Non
     except OSError as error:
         raise InputError(
             f"{raw}: MNIST cannot be unpacked there ({error.strerror or error}); "
-            "free some space (63 MB) or name another folder with --data.data_dir DIR"
+            "free some space (70 MB) or name another folder with --data.data_dir DIR"
         ) from error
 
 

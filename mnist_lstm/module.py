@@ -127,6 +127,11 @@ class DigitClassifier(LightningModule):
         self.log("train/images_per_second", figures.pop("train/images_per_second"))
         self.log_dict(figures, prog_bar=True)
 
+    def on_fit_start(self) -> None:
+        """Forget an earlier fit of the same module."""
+        self._interval = Interval()
+        self._logged_step = 0
+
     def on_train_epoch_start(self) -> None:
         """Count the time of the steps, but not that of validation and checkpoints."""
         self._interval.start_clock()
@@ -155,7 +160,7 @@ class DigitClassifier(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip as the trainer is told to, and log the gradient's norm before that, which clipping computes anyway."""
-        most = gradient_clip_val or 0.0
+        most = max(gradient_clip_val or 0.0, 0.0)  # Lightning takes what is not positive for no clipping
         by_value = gradient_clip_algorithm == "value"
         due = self._logging_is_due(self.global_step + 1)
         if due or (most and not by_value):
@@ -245,6 +250,7 @@ class DigitClassifier(LightningModule):
 
     def on_train_start(self) -> None:
         """Let the options given now, not those in a checkpoint, say how a resumed run goes on."""
+        self._interval.start_clock()  # a run that is resumed within an epoch does not start that epoch again
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         # a fresh run finds the values that it has already
         for group in optimizer.param_groups:  # type: ignore[union-attr]

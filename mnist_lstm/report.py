@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mnist_lstm import figures
+from mnist_lstm.errors import printable
 from mnist_lstm.mnist_format import CLASS_NAMES
 
 
@@ -28,7 +29,7 @@ def print_accuracy(stage: str, share: float) -> None:
 def print_lines(lines: dict[str, str]) -> None:
     """Print names and values in two columns."""
     for name, value in lines.items():
-        print(f"{name:<12}{value}", flush=True)
+        print(f"{name:<12}{printable(value)}", flush=True)
 
 
 def print_confusion(counts: Tensor) -> None:
@@ -69,14 +70,26 @@ def draw_curves(run: Path, title: str) -> Path | None:
     return run / "curves.png"
 
 
-def next_steps(runs: Path, checkpoint: Path | None) -> dict[str, str]:
-    """Name the commands that a newcomer wants next, as they can be typed here."""
+def next_steps(runs: Path, checkpoint: Path | None, options: str) -> dict[str, str]:
+    """Name the commands that a newcomer wants next, as they can be typed here.
+
+    Args:
+        runs: folder of all runs.
+        checkpoint: to test and to use.
+        options: that these commands need to find the data.
+    """
     steps = {"look at it": f"{_program('tensorboard')} --logdir {shlex.quote(os.path.relpath(runs))}"}
     if checkpoint:
         file = shlex.quote(str(checkpoint))
-        steps["test it"] = f"{_program('mnist-lstm')} test --ckpt_path {file}"
-        steps["use it"] = f"{_program('mnist-lstm')} predict --ckpt_path {file} --output predictions.csv"
+        steps["test it"] = f"{_program('mnist-lstm')} test --ckpt_path {file}{options}"
+        steps["use it"] = f"{_program('mnist-lstm')} predict --ckpt_path {file}{options} --output predictions.csv"
     return steps
+
+
+def resume_command(run: Path) -> str:
+    """Name the command that goes on with a run from its last whole epoch."""
+    config, checkpoint = (shlex.quote(os.path.relpath(run / name)) for name in ("config.yaml", "checkpoints/last.ckpt"))
+    return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path {checkpoint}"
 
 
 def _program(name: str) -> str:

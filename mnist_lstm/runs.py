@@ -34,7 +34,7 @@ def find_checkpoint(name: str, runs: Path) -> Path:
     """Tell which file ``--ckpt_path`` means.
 
     Args:
-        name: last or best, of the newest run under ``runs`` that has kept a checkpoint; or a file.
+        name: last or best, of the newest run under ``runs``; or a file.
         runs: folder of the runs.
 
     Raises:
@@ -45,10 +45,13 @@ def find_checkpoint(name: str, runs: Path) -> Path:
         if not path.is_file():
             raise InputError(f"--ckpt_path {name}: no such file; give a checkpoint, or last or best of the newest run")
         return path
-    newest = max(runs.glob("*/version_*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        raise InputError(f"--ckpt_path {name}: no run under {runs} has a checkpoint; train one with mnist-lstm fit")
-    path = newest.with_name(f"{name}.ckpt")
-    if not path.is_file():
-        raise InputError(f"--ckpt_path {name}: the newest run has no {path}; last.ckpt lies there")
-    return path
+    # `fit` writes config.yaml when it starts, and never again
+    starts = sorted(runs.glob("*/version_*/config.yaml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    if not starts:
+        raise InputError(f"--ckpt_path {name}: there is no run under {runs}; train one with mnist-lstm fit")
+    checkpoints = [start.with_name("checkpoints") / f"{name}.ckpt" for start in starts]
+    if checkpoints[0].is_file():
+        return checkpoints[0]
+    others = [path for path in checkpoints if path.is_file()]
+    hint = f"the newest that has is {others[0]}" if others else "no other run has one either"
+    raise InputError(f"--ckpt_path {name}: the newest run, {starts[0].parent}, has kept no such checkpoint; {hint}")

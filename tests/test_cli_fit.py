@@ -4,6 +4,7 @@ import csv
 import io
 import pickle
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ EMA = ("--config", REPOSITORY / "configs/ema.yaml")
 
 
 @pytest.fixture(autouse=True)
-def _few_batches(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six batches an epoch are fewer than the trainer logs after; that warning is right, and no matter here."""
     monkeypatch.setattr("lightning.pytorch.loops.fit_loop.rank_zero_warn", lambda *args, **kwargs: None)
 
@@ -48,7 +49,7 @@ def test_fit_trains_tests_and_says_what_has_come_of_it(fit: Command, command: Co
     assert code == 0, err
     run = Path("runs/mnist/version_0")
     assert float(accuracy_in(out)) > 50
-    for line in ("dataset     mnist", "training    epochs 1 to 8 in", f"checkpoint  {run}/checkpoints/best.ckpt"):
+    for line in ("dataset     mnist", "training    48 steps in", f"checkpoint  {run}/checkpoints/best.ckpt"):
         assert line in out
     assert re.search(r"^epoch 8/8  .* s  train/loss .*  train/acc .*%  val/loss .*  val/acc .*%$", out, re.MULTILINE)
     assert {path.name for path in run.iterdir() if "tfevents" not in path.name} == {
@@ -205,7 +206,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(fit: Command, extra: 
     assert code == 1
     code, resumed, err = fit(*extra, "--ckpt_path=last", "--trainer.max_epochs=4", "--seed_everything=5")
     assert code == 0, err
-    assert "training    epochs 3 to 4 in" in resumed
+    assert re.search("^training    12 steps in .* s; 4 epochs in all$", resumed, re.MULTILINE)
     for name in ("last", "best"):
         assert_same_weights(*(f"runs/mnist/version_{n}/checkpoints/{name}.ckpt" for n in (0, 2)))
     assert accuracy_in(resumed) == accuracy_in(whole)
@@ -265,11 +266,64 @@ def test_the_command_line_beats_the_checkpoint_which_beats_configs(fit: Command)
     assert hparams["learning_rate"] == 0.001
 
 
+def test_the_newest_run_is_meant_even_if_it_has_kept_nothing(fit: Command) -> None:
+    fit("--trainer.max_epochs=1")
+    fit(*stop_after(0))
+    code, _, err = fit("--ckpt_path=last", "--trainer.max_epochs=3")
+    assert code == 2
+    assert "the newest run, runs/mnist/version_1, has kept no such checkpoint" in err
+    assert "the newest that has is runs/mnist/version_0/checkpoints/last.ckpt" in err
+
+
+@pytest.mark.parametrize("option", ["--trainer.val_check_interval=0.5", "--trainer.check_val_every_n_epoch=2"])
+@pytest.mark.filterwarnings("ignore:.ModelCheckpoint.monitor='val/acc'.. could not find the monitored key")
+def test_resuming_is_exact_however_often_is_validated(fit: Command, option: str) -> None:
+    options = ("--model.dropout=0.3", "--model.num_layers=2", "--trainer.max_epochs=4", option, LOGGED)
+    code, _, err = fit(*options)
+    assert code == 0, err
+    fit(*options, *stop_after(3))
+    code, _, err = fit(*options, "--ckpt_path=last")
+    assert code == 0, err
+    assert torch.load("runs/mnist/version_1/checkpoints/last.ckpt", weights_only=True)["epoch"] == 2
+    assert_same_weights(*(f"runs/mnist/version_{n}/checkpoints/last.ckpt" for n in (0, 2)))
+
+
+@pytest.mark.parametrize(
+    "change", [("--data.dataset=digits",), ("--data.split_seed=1",), ("--data.val_size=40",)], ids=lambda c: c[0]
+)
+def test_a_run_does_not_go_on_with_other_images(fit: Command, change: tuple) -> None:
+    fit("--trainer.max_epochs=1")
+    code, _, err = fit("--ckpt_path=last", "--trainer.max_epochs=2", *change)
+    assert code == 2
+    assert "cannot go on with" in err
+    assert len(list(Path("runs").glob("*/version_*"))) == 1
+
+
+def test_a_config_of_a_resumed_run_does_not_name_the_old_checkpoint(fit: Command, command: Command) -> None:
+    fit("--trainer.max_epochs=1")
+    fit("--trainer.max_epochs=2", "--ckpt_path=last")
+    code, _, err = command("test", "--config=runs/mnist/version_1/config.yaml")
+    assert code == 2
+    assert "test needs a trained network" in err
+
+
+def test_the_next_steps_find_the_data(fit: Command, command: Command) -> None:
+    code, out, _ = fit("--trainer.max_epochs=1", "--data.data_dir=my data")
+    assert code == 0
+    (line,) = re.findall(r"^test it +(.*)$", out, flags=re.MULTILINE)
+    code, tested, err = command(*shlex.split(line)[1:])
+    assert code == 0, err
+    assert accuracy_in(tested) == accuracy_in(out)
+
+
 def test_a_run_that_is_complete_is_not_resumed_in_vain(fit: Command) -> None:
     fit("--trainer.max_epochs=2")
     code, _, err = fit("--ckpt_path=last", "--trainer.max_epochs=2")
     assert code == 2
     assert "has been trained for 2 epochs already; give more, such as --trainer.max_epochs 4" in err
+    code, _, err = fit("--ckpt_path=last", "--trainer.max_epochs=5", "--trainer.max_steps=12")
+    assert code == 2
+    assert "has been trained for 12 steps already; give more, such as --trainer.max_steps 24" in err
     assert not Path("runs/mnist/version_1").exists()
 
 
@@ -363,9 +417,39 @@ def test_bad_checkpoints_are_named_and_run_nothing(fit: Command, command: Comman
     check("has options that this version does not know: heads")
     edited(hyper_parameters={**content["hyper_parameters"], "hidden_size": [16]})
     check("option --model.hidden_size is a list, not a plain value")
+    edited(datamodule_hyper_parameters={"dataset": "mnist", "data_dir": "pwned", "mirror": "http://127.0.0.1:9/"})
+    check("has options that this version does not know: data_dir, mirror")
+    assert not Path("pwned").exists()
+    edited(hyper_parameters={**content["hyper_parameters"], "a\x1b[31mb\nc": 3})
+    check("a\\x1b[31mb\\nc")
+    edited(hyper_parameters=7)
+    check("its hyper_parameters are no table of names")
+    edited(state_dict={"model.head.weight": 7})
+    check("its state_dict holds more than tensors")
     edited(hyper_parameters={**content["hyper_parameters"], "hidden_size": 8})
     check("its weights do not fit the network that the options describe: size mismatch")
     assert len(list(Path("runs/mnist").iterdir())) == 1, "no run folder was made for any of them"
+
+
+DAMAGE = {
+    "no loops": {"loops": {}},
+    "no version": {"pytorch-lightning_version": None},
+    "odd callbacks": {"callbacks": {"HyperParameters": {"worst": 0}}},
+    "no optimiser": {"optimizer_states": [{"state": {}, "param_groups": []}]},
+    "odd generator": {"MNISTDataModule": {"shuffling": 7}},
+    "weights alone": {"loops": None, "callbacks": None, "optimizer_states": None, "lr_schedulers": None},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_run_with_a_damaged_state_is_not_resumed(fit: Command, damage: dict) -> None:
+    fit("--trainer.max_epochs=1")
+    content = torch.load("runs/mnist/version_0/checkpoints/last.ckpt", weights_only=True) | damage
+    torch.save({key: value for key, value in content.items() if value is not None}, "bad.ckpt")
+    code, out, err = fit("--ckpt_path=bad.ckpt", "--trainer.max_epochs=2")
+    assert code == 2, err
+    assert "error: bad.ckpt: " in err
+    assert "Traceback" not in out + err
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_exit_code_1(fit: Command) -> None:

@@ -260,9 +260,18 @@ def test_worker_processes_load_the_same_batches(archives: Path) -> None:
         data.prepare_data()
         torch.manual_seed(0)
         data.setup("fit")
-        return torch.cat([labels for _, labels in data.train_dataloader()])
+        loader = data.train_dataloader()
+        return torch.cat([labels for _ in range(2) for _, labels in loader])
 
     assert torch.equal(labels(0), labels(1))
+
+
+def test_loading_draws_nothing_from_the_generator_of_dropout(data: MNISTDataModule) -> None:
+    data.setup("fit")
+    before = torch.get_rng_state()
+    batches(data.train_dataloader())
+    batches(data.val_dataloader())
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_gpu_trainer_would_get_pinned_memory_and_a_cpu_one_does_not(data: MNISTDataModule) -> None:

@@ -37,6 +37,8 @@ BAD = {
     "no IDX": (b"hello, world", "wrong magic number 68656c6c"),
     "floats": (b"\0\0\x0d\x03" + bytes(12), "wrong magic number 00000d03"),
     "no dimensions": (b"\0\0\x08\0", "wrong magic number 00000800"),
+    "no image": (header(0, 28, 28), "announces 0x28x28 bytes: nothing at all"),
+    "no size": (header(2**32 - 1, 2**32 - 1, 0), "nothing at all"),
     "255 dimensions": (b"\0\0\x08\xff", "wrong magic number 000008ff"),
     "half a header": (header(5, 28, 28)[:9], "cut short in its header"),
     "half the values": (to_idx(IMAGES)[:2000], "it is cut short"),

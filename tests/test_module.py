@@ -167,6 +167,26 @@ def test_what_is_kept_for_the_log_does_not_pile_up(data: MNISTDataModule, option
     assert len(model._interval._losses) < 6
 
 
+def test_a_module_can_be_fitted_twice(data: MNISTDataModule) -> None:
+    model = classifier()
+    for _ in range(2):
+        runner = trainer(max_epochs=1, log_every_n_steps=6)
+        runner.fit(model, data)
+        assert "train/loss" in runner.callback_metrics
+
+
+def test_a_clip_value_that_is_not_positive_clips_nothing(data: MNISTDataModule) -> None:
+    def fitted(clip: float | None) -> torch.Tensor:
+        seed_everything(0)
+        model = classifier()
+        runner = trainer(max_epochs=1)
+        runner.gradient_clip_val = clip
+        runner.fit(model, data)
+        return weights(model)
+
+    assert torch.equal(fitted(-1.0), fitted(None))
+
+
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
 def test_gradients_are_clipped_as_the_trainer_is_told(data: MNISTDataModule, algorithm: str) -> None:
     seen: list[torch.Tensor] = []

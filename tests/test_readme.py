@@ -36,7 +36,10 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("command", [*README_COMMANDS, *commands(USAGE.split("examples:")[1])])
 def test_every_command_in_the_readme_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
+    # the folder that the README speaks of: a clone in which one run has been made
+    Path("configs").symlink_to(REPOSITORY / "configs")
+    Path("runs/mnist/version_0").mkdir(parents=True)
+    Path("runs/mnist/version_0/config.yaml").write_text("trainer: {max_epochs: 12}")
     monkeypatch.setattr(lightning_cli, "find_checkpoint", lambda name, runs: Path(name))
     monkeypatch.setattr(lightning_cli, "with_checkpoint_options", lambda args, path: args)
     parsed = []
