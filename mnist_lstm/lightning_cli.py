@@ -34,7 +34,7 @@ from mnist_lstm.callbacks import (
 )
 from mnist_lstm.checkpoint_options import with_checkpoint_options
 from mnist_lstm.data import MNISTDataModule
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.checkpoint import read_checkpoint
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.module import DigitClassifier
@@ -146,7 +146,7 @@ class MNISTCLI(LightningCLI):
         path = find_checkpoint(options.ckpt_path, self._runs(options))
         self.config = parser.parse_args(with_checkpoint_options(args, path))
         self.config[subcommand].ckpt_path = str(path)
-        print(f"checkpoint {path}", file=sys.stderr)
+        print(f"checkpoint {printable(str(path))}", file=sys.stderr)
 
     def _parse_ckpt_path(self) -> None:
         """Leave out LightningCLI's own reading of the checkpoint, which overrides the command line."""
@@ -175,8 +175,8 @@ class MNISTCLI(LightningCLI):
             warnings.simplefilter("always")
             self.datamodule.prepare_data()
         if self.datamodule.dataset != "mnist":
-            why = "\n".join(str(warning.message) for warning in caught)
-            panel = Panel(Text(why), title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow")
+            why = " ".join(str(warning.message) for warning in caught)
+            panel = Panel(Text(printable(why)), title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow")
             Console(stderr=True).print(panel)
         options.data.dataset = options.model.dataset = self.datamodule.dataset
 
@@ -184,10 +184,11 @@ class MNISTCLI(LightningCLI):
         """Build the trainer with this project's callbacks; for `fit`, with a new run folder."""
         options = self._get(self.config_init, "trainer")
         ckpt_path = self._get(self.config, "ckpt_path")
-        if ckpt_path is not None:
-            self._load_weights(Path(ckpt_path))
+        checkpoint = self._load_weights(Path(ckpt_path)) if ckpt_path is not None else None
         if self.subcommand != "predict" or self.datamodule.predict_images is None:
             self._settle_dataset()
+        if self.subcommand == "fit" and checkpoint is not None:
+            self._check_resumable(checkpoint, Path(ckpt_path))
         callbacks = _as_list(options["callbacks"])
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             bar, kwargs["enable_progress_bar"] = _progress(options["enable_progress_bar"], self.subcommand)
@@ -218,7 +219,7 @@ class MNISTCLI(LightningCLI):
             raise
         return trainer
 
-    def _load_weights(self, path: Path) -> None:
+    def _load_weights(self, path: Path) -> dict[str, Any]:
         """Put the checkpoint's weights into the model (averaged ones, where `fit` has averaged them).
 
         For `fit`, Lightning loads them again with the rest of the run's state; here they are checked before a run
@@ -232,8 +233,7 @@ class MNISTCLI(LightningCLI):
             raise InputError(
                 f"{path}: its weights do not fit the network that the options describe: {first}"
             ) from error
-        if self.subcommand == "fit":
-            self._check_resumable(checkpoint, path)
+        return checkpoint
 
     def _check_resumable(self, checkpoint: dict[str, Any], path: Path) -> None:
         try:

@@ -299,6 +299,12 @@ def test_a_run_does_not_go_on_with_other_images(fit: Command, change: tuple) -> 
     assert len(list(Path("runs").glob("*/version_*"))) == 1
 
 
+def test_auto_goes_on_with_the_data_set_that_it_meant(fit: Command) -> None:
+    fit("--trainer.max_epochs=1")
+    code, _, err = fit("--ckpt_path=last", "--data.dataset=auto")
+    assert code == 0, err
+
+
 def test_a_config_of_a_resumed_run_does_not_name_the_old_checkpoint(fit: Command, command: Command) -> None:
     fit("--trainer.max_epochs=1")
     fit("--trainer.max_epochs=2", "--ckpt_path=last")
