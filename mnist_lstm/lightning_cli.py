@@ -41,7 +41,7 @@ from mnist_lstm.module import DigitClassifier
 from mnist_lstm.runs import find_checkpoint, new_run
 
 TRAINER_DEFAULTS: dict[str, Any] = {
-    # one pass more than the curve needs to settle; a minute and a half on two cores
+    # validation accuracy is flat by then; a minute and a half on two cores
     "max_epochs": 12,
     # the network is far too small to share out between devices
     "devices": 1,
