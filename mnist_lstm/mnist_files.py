@@ -84,10 +84,10 @@ def load(data_dir: Path, pair: Pair) -> Arrays:
     Raises:
         InputError: a file is missing, damaged, or not the published one.
     """
-    paths = Pair(*(raw_folder(data_dir) / name for name in pair))  # type: ignore[arg-type]
-    arrays = _read_pair(Path(paths.images), Path(paths.labels))
-    for name, path in zip(pair, paths, strict=True):
-        _check_md5(Path(path), UNPACKED_MD5[name])
+    raw = raw_folder(data_dir)
+    arrays = _read_pair(raw / pair.images, raw / pair.labels)
+    for name in pair:
+        _check_md5(raw / name, UNPACKED_MD5[name])
     return arrays
 
 
