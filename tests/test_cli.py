@@ -175,6 +175,8 @@ def test_interrupting_a_run_ends_it_in_order() -> None:
     # in a process of its own: Lightning ignores further interrupts for the rest of the process
     program = (
         "import os, signal, sys; from lightning.pytorch import LightningModule\n"
+        # a job in the background of a shell inherits that interrupts are ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "LightningModule.on_train_epoch_start = lambda self: os.kill(os.getpid(), signal.SIGINT)\n"
         "from mnist_lstm.module import DigitClassifier; del DigitClassifier.on_train_epoch_start\n"
         "from mnist_lstm.cli import main; sys.exit(main(['fit', '--data.dataset=digits', '--trainer.accelerator=cpu']))"
