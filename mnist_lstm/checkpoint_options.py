@@ -1,19 +1,14 @@
 """The options that a checkpoint was made with, so that it can be tested or resumed without naming them again."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 from mnist_lstm.data import BATCH_OPTIONS
 from mnist_lstm.errors import InputError
-from mnist_lstm.inference.checkpoint import read_checkpoint
-from mnist_lstm.module import DigitClassifier
+from mnist_lstm.inference.checkpoint import HYPER_PARAMETERS, IGNORED, read_checkpoint
 
-MODEL_OPTIONS = set(inspect.signature(DigitClassifier).parameters) - {"dataset"}
+MODEL_OPTIONS = HYPER_PARAMETERS.keys() - {"dataset"}
 """Without the data set's name, which the command takes from the data module."""
-
-NOT_OPTIONS = {"dataset", "_instantiator"}
-"""Accepted and left out. LightningCLI's default setting leaves an _instantiator, which names code; it is not called."""
 
 
 def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
@@ -47,7 +42,7 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
 
 
 def _options(group: str, hparams: dict[str, Any], known: set[str], path: Path) -> list[str]:
-    unknown = sorted(set(hparams) - known - NOT_OPTIONS)
+    unknown = sorted(set(hparams) - known - {"dataset"} - IGNORED)
     if unknown:
         raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)}")
     return [

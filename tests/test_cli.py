@@ -8,17 +8,18 @@ import pytest
 import torch
 from conftest import REPOSITORY, Command
 
-from mnist_lstm.cli import LIGHTNING_COMMANDS, USAGE
+from mnist_lstm.cli import COMMANDS, LIGHTNING_COMMANDS, USAGE
 
 
 def run_process(*args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *args], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["nonsense"], []])
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["nonsense"], [], ["classify", "--help"], ["classify"]])
 def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     program = (
-        "import sys; from mnist_lstm.cli import main; code = main(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
+        "import atexit, sys; from mnist_lstm.cli import main; atexit.register(lambda: print(*sys.modules))\n"
+        "sys.exit(main(sys.argv[1:]))"
     )
     done = run_process("-c", program, *args)
     modules = done.stdout.splitlines()[-1].split()
@@ -51,7 +52,7 @@ def test_nothing_under_inference_imports_the_training_libraries() -> None:
 def test_the_help_names_every_command(command: Command) -> None:
     code, out, _ = command("--help")
     assert (code, out) == (0, USAGE)
-    assert all(f"\n  {name} " in USAGE for name in LIGHTNING_COMMANDS)
+    assert all(f"\n  {name} " in USAGE for name in COMMANDS)
     code, out, err = command()
     assert (code, out, err) == (2, "", USAGE)
 
@@ -75,7 +76,7 @@ def test_every_command_has_help_from_the_docstrings(command: Command, name: str)
 def test_an_unknown_command_is_named(command: Command) -> None:
     code, _, err = command("train")
     assert code == 2
-    assert err == "mnist-lstm: error: 'train' is no command; commands: fit, validate, test, predict\n"
+    assert err == "mnist-lstm: error: 'train' is no command; commands: fit, validate, test, predict, classify\n"
 
 
 NO_MNIST = ["--data.mirror", "http://127.0.0.1:9/"]

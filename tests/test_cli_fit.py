@@ -422,7 +422,7 @@ def test_bad_checkpoints_are_named_and_run_nothing(fit: Command, command: Comman
     edited(hyper_parameters={**content["hyper_parameters"], "heads": 3})
     check("has options that this version does not know: heads")
     edited(hyper_parameters={**content["hyper_parameters"], "hidden_size": [16]})
-    check("option --model.hidden_size is a list, not a plain value")
+    check("its hidden_size is a list, not a whole number from 1 to 8192")
     edited(datamodule_hyper_parameters={"dataset": "mnist", "data_dir": "pwned", "mirror": "http://127.0.0.1:9/"})
     check("has options that this version does not know: data_dir, mirror")
     assert not Path("pwned").exists()

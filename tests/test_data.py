@@ -142,7 +142,7 @@ def test_the_embedded_digits_look_like_mnist() -> None:
         assert max(np.ptp(where) + 1 for where in filled) == 20
         mass = image / image.sum()
         for axis in (0, 1):
-            assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 13.5) <= 0.51
+            assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
 
 
 def test_a_picture_without_ink_is_refused() -> None:

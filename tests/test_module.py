@@ -116,6 +116,7 @@ def test_a_checkpoint_is_plain_data_and_builds_the_same_classifier(data: MNISTDa
         "batch_size": 64,
         "val_size": None,
         "split_seed": 0,
+        "augment": False,
     }
     model = DigitClassifier.load_from_checkpoint(path, weights_only=True)
     assert model.hparams["hidden_size"] == 16

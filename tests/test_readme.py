@@ -8,7 +8,8 @@ import pytest
 from conftest import REPOSITORY
 
 from mnist_lstm import lightning_cli
-from mnist_lstm.cli import LIGHTNING_COMMANDS, USAGE, main
+from mnist_lstm.cli import COMMANDS, USAGE, main
+from mnist_lstm.inference import command as classify
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
@@ -17,12 +18,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 
 
+SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
+
+
 def commands(text: str) -> list[str]:
     """Find every call of the command or of the training script, up to where the shell would end it."""
     joined = text.replace("\\\n", " ")
     return [
-        ("fit " if call[0].endswith(".py") else "") + call[1].strip()
-        for call in re.findall(r"(mnist-lstm|scripts/train\.py) ([^&|;>#\n]*)", joined)
+        SCRIPTS.get(call[0], "") + call[1].strip()
+        for call in re.findall(r"(mnist-lstm|scripts/train\.py|scripts/classify\.py) ([^&|;>#\n]*)", joined)
     ]
 
 
@@ -31,7 +35,7 @@ README_COMMANDS = [command for block in blocks("bash") for command in commands(b
 
 def test_the_readme_has_commands() -> None:
     assert len(README_COMMANDS) >= 10
-    assert {command.split()[0] for command in README_COMMANDS} >= set(LIGHTNING_COMMANDS)
+    assert {command.split()[0] for command in README_COMMANDS} >= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", [*README_COMMANDS, *commands(USAGE.split("examples:")[1])])
@@ -48,7 +52,9 @@ def test_every_command_in_the_readme_parses(command: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(lightning_cli.MNISTCLI, "instantiate_classes", lambda self: parsed.append(self.config))
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_run_subcommand", lambda self, subcommand: None)
     args = [arg.replace("$seed", "0") for arg in shlex.split(command)]
-    if "--help" in args:
+    if args[0] == "classify" and "--help" not in args:
+        classify.parser().parse_args(args[1:])
+    elif "--help" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
     else:
@@ -69,7 +75,9 @@ def test_the_two_commands_at_the_top_are_one_line_each() -> None:
 @pytest.mark.parametrize("program", blocks("python"))
 def test_the_python_in_the_readme_runs(program: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(program, "README.md", "exec"), {})
-    assert "test/acc" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert ("test/acc" in out) == ("trainer.test" in program)
+    assert out
 
 
 def test_the_list_of_files_is_the_tree() -> None:

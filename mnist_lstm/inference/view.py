@@ -1,0 +1,44 @@
+"""What the network saw, beside the picture that it was made from."""
+
+from PIL import Image, ImageDraw
+
+from mnist_lstm.inference.classify import Prediction
+from mnist_lstm.mnist_format import SIZE
+
+SIDE = 10 * SIZE
+MARGIN = 10
+CAPTION = 20
+
+
+def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
+    """Draw a picture, what the network saw of it, enlarged 10 times, and the answer.
+
+    Args:
+        image: the picture, of any size; transparent places are shown in grey.
+        prediction: what the network says about it.
+
+    Returns:
+        An RGB image.
+    """
+    if image.mode == "F":
+        image = image.point(lambda level: level * 255)
+    if "A" in image.mode:
+        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        ground.alpha_composite(image.convert("RGBA"))
+        image = ground
+    image = image.convert("RGB")
+    scale = SIDE / max(image.size)
+    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC
+    width, height = (max(1, round(scale * side)) for side in image.size)
+    view = Image.new(
+        "RGB", ((SIDE + MARGIN) * (1 + len(prediction.seen)) + MARGIN, SIDE + 2 * MARGIN + CAPTION), (64, 64, 64)
+    )
+    view.paste(image.resize((width, height), method), (MARGIN + (SIDE - width) // 2, MARGIN + (SIDE - height) // 2))
+    for place, digit in enumerate(prediction.seen, 1):
+        enlarged = Image.fromarray(digit).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        view.paste(enlarged, (MARGIN + place * (SIDE + MARGIN), MARGIN))
+    text: str = prediction.status
+    if prediction.probability is not None:
+        text = f"{prediction.digit}  ({100 * prediction.probability:.2f} %)" + ("" if text == "ok" else f"  {text}")
+    ImageDraw.Draw(view).text((MARGIN, SIDE + MARGIN + 5), text, fill="white")
+    return view
