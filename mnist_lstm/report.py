@@ -76,13 +76,13 @@ def next_steps(runs: Path, checkpoint: Path | None, options: str) -> dict[str, s
     Args:
         runs: folder of all runs.
         checkpoint: to test and to use.
-        options: that these commands need to find the data.
+        options: that testing needs to find the data.
     """
     steps = {"look at it": f"{_program('tensorboard')} --logdir {shlex.quote(os.path.relpath(runs))}"}
     if checkpoint:
         file = shlex.quote(str(checkpoint))
         steps["test it"] = f"{_program('mnist-lstm')} test --ckpt_path {file}{options}"
-        steps["use it"] = f"{_program('mnist-lstm')} predict --ckpt_path {file}{options} --output predictions.csv"
+        steps["use it"] = f"{_program('mnist-lstm')} classify YOUR_PICTURE.png --ckpt_path {file}"
     return steps
 
 

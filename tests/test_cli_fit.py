@@ -13,7 +13,9 @@ import pytest
 import torch
 import yaml
 from conftest import REPOSITORY, TEST_SIZE, Command, write_archive
+from drawing import draw
 from lightning.pytorch import Callback, Trainer
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mnist_lstm import mnist_files
@@ -61,15 +63,16 @@ def test_fit_trains_tests_and_says_what_has_come_of_it(fit: Command, command: Co
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     # the next steps that it names work as they stand
+    Image.fromarray(draw(7)).save("seven.png")
     for step in ("test it", "use it"):
         (line,) = re.findall(rf"^{step} +(.*)$", out, flags=re.MULTILINE)
-        program, *args = line.split()
+        program, *args = line.replace("YOUR_PICTURE.png", "seven.png").split()
         assert program.endswith("mnist-lstm")
         code, step_out, err = command(*args)
         assert code == 0, err
         if step == "test it":
             assert accuracy_in(step_out) == accuracy_in(out)
-    assert len(Path("predictions.csv").read_text().splitlines()) == TEST_SIZE + 1
+    assert step_out.splitlines()[1].split()[:1] == ["seven.png"]
 
 
 def test_with_ema_the_figure_is_that_of_a_fresh_test_of_the_checkpoint(fit: Command, command: Command) -> None:
