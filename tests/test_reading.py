@@ -12,7 +12,7 @@ from drawing import draw
 from PIL import Image
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.inference import Classifier, load_classifier
+from mnist_lstm.inference import Classifier, load_classifier, reading
 from mnist_lstm.inference.reading import FORMATS, MAX_PIXELS, from_array, from_image, read_picture
 
 SEVEN = draw(7)
@@ -159,7 +159,7 @@ def test_every_tensor_is_read(classifier: Classifier) -> None:
         "N": tensor.expand(5, -1, -1),
         "N, 1": tensor.expand(5, 1, -1, -1),
         "N, 3": tensor.expand(5, 3, -1, -1) / 255,
-        "list": [tensor, tensor[None], colour, colour / 255, tensor.double()],
+        "list": [tensor, tensor[None], colour, (colour / 255).bfloat16(), (tensor / 255).double().requires_grad_()],
     }
     for tensors in many.values():
         assert [prediction.digit for prediction in classifier(tensors)] == [7] * 5
@@ -255,6 +255,18 @@ def test_a_photo_of_50_megapixels_is_read(classifier: Classifier) -> None:
     assert MAX_PIXELS > 50_000_000
     Image.fromarray(SEVEN).resize((8160, 6144)).save("large.jpg")
     assert classifier("large.jpg").digit == 7
+
+
+def test_a_webp_may_be_a_quarter_as_large(classifier: Classifier) -> None:
+    Image.new("L", (4100, 4000), 255).save("large.webp", lossless=True, method=0)
+    with pytest.raises(InputError, match=r"has 4100x4000 pixels, more than the 16 megapixels that are read"):
+        classifier("large.webp")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_reducing_in_strips_is_reducing(mode: str) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (700, 50, 3), dtype=np.uint8)).convert(mode)
+    assert reading._reduce(image, 3).tobytes() == image.reduce(3).tobytes()
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -75,11 +75,11 @@ class Classifier:
 
         Args:
             images: one or many. One: a path, a PIL image, an array ``(height, width)`` or ``(height, width, 3 or 4)``,
-                a tensor ``(height, width)``. Many: a list or another iterable of these (and of colour tensors
-                ``(3 or 4, height, width)``), an array or tensor ``(N, height, width)``, an array ``(N, height, width,
-                3 or 4)``, a tensor ``(N, 1, 3 or 4, height, width)``. Values are bool, whole numbers up to 255 or
-                65,535, or floats from 0 to 1 or to 255. Digits are dark on light or light on dark, of any size.
-                uint8 images ``(28, 28)`` that look like MNIST's go to the network as they are.
+                a tensor ``(height, width)``. Many: a list or another iterable of these (and of tensors ``(C, height,
+                width)``), an array or tensor ``(N, height, width)``, an array ``(N, height, width, C)``, a tensor
+                ``(N, C, height, width)``; C channels are 1 (grey), 3 (RGB) or 4 (RGBA). Values are bool, whole
+                numbers up to 255 or 65,535, or floats from 0 to 1 or to 255. Digits are dark on light or light on
+                dark, of any size. Images ``(28, 28)`` that look like MNIST's go to the network as they are.
             split: Read several digits in a picture, from left to right, as a string.
 
         Returns:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Name the digit in each picture.
 
-A picture is a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file of up to 64 megapixels, with a digit dark on light or light
-on dark, anywhere in it. A folder stands for the pictures in it, sorted by name; - is a picture on standard input. IDX
-files such as MNIST's (.gz too) and NumPy files (.npy) hold many pictures.
+A picture is a PNG, JPEG, BMP, GIF, TIFF, WebP or PNM file of up to 64 megapixels (WebP: 16), with a digit dark on light
+or light on dark, anywhere in it. A folder stands for the pictures in it, sorted by name; - is a picture on standard
+input. IDX files such as MNIST's (.gz too) and NumPy files (.npy) hold many pictures.
 """
 
 EPILOG = """\

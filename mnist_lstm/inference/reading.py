@@ -28,6 +28,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".
 MAX_PIXELS = 64_000_000
 """Most pixels of a picture: a photo of 50 megapixels passes."""
 
+MAX_WEBP_PIXELS = 16_000_000
+"""The same for WebP, whose decoder takes 16 bytes of memory a pixel, four times as much as others."""
+
 MAX_BYTES = 256 * 2**20
 """Most bytes of a picture's file, which is more than 64 megapixels take uncompressed."""
 
@@ -99,8 +102,9 @@ def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
         InputError: it has no pixels or too many.
     """
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise InputError(_too_large(height, width))
+    most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if width * height > most:
+        raise InputError(_too_large(height, width, most))
     if not width or not height:
         raise InputError(f"has {width}x{height} pixels: there is nothing in it")
     if image.mode == "L" and width <= WORK_SIDE and height <= WORK_SIDE and not image.has_transparency_data:
@@ -116,8 +120,8 @@ def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
     return _grey(image), image
 
 
-def _too_large(height: int, width: int) -> str:
-    return f"has {width}x{height} pixels, more than the {MAX_PIXELS // 10**6} megapixels that are read; make it smaller"
+def _too_large(height: int, width: int, most: int) -> str:
+    return f"has {width}x{height} pixels, more than the {most // 10**6} megapixels that are read; make it smaller"
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
@@ -154,10 +158,20 @@ def _small(image: Image.Image) -> Image.Image:
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or (clear and image.mode in ("L", "RGB")):
         image = image.convert("RGBA" if clear else "L" if image.mode == "1" else "RGB")
     if factor > 1:
-        image = image.reduce(factor)
+        image = _reduce(image, factor)
     if image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGBA" if clear else "RGB")
     return image
+
+
+def _reduce(image: Image.Image, factor: int) -> Image.Image:
+    """Reduce in strips: Pillow copies a picture with transparency as a whole to do so."""
+    width, height = -(-image.width // factor), -(-image.height // factor)
+    reduced = Image.new(image.mode, (width, height))
+    for top in range(0, height, 64):
+        strip = (0, top * factor, image.width, min((top + 64) * factor, image.height))
+        reduced.paste(image.crop(strip).reduce(factor), (0, top))
+    return reduced
 
 
 def _grey(image: Image.Image) -> Levels:
@@ -219,7 +233,7 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
     if not array.size:
         raise InputError(f"has the shape {_by(array.shape)}: there is nothing in it")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise InputError(_too_large(*array.shape[:2]))
+        raise InputError(_too_large(array.shape[0], array.shape[1], MAX_PIXELS))
     if array.dtype == np.uint8:
         return from_image(Image.fromarray(np.ascontiguousarray(array)))
     if array.dtype == bool:
@@ -259,7 +273,7 @@ def pictures_in(images: Any) -> tuple[Iterator[Any], bool]:
         InputError: it is nothing of that kind.
     """
     if isinstance(images, torch.Tensor):
-        array = images.detach().cpu().numpy()
+        array = _numpy(images)
         if array.ndim == 4 and array.shape[1] in (1, 3, 4):
             array = np.moveaxis(array, 1, -1)  # (N, C, H, W) to (N, H, W, C)
     elif isinstance(images, np.ndarray):
@@ -277,6 +291,12 @@ def pictures_in(images: Any) -> tuple[Iterator[Any], bool]:
     return iter(array), False
 
 
+def _numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    # NumPy has no bfloat16
+    result: npt.NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
+    return result
+
+
 def read_any(picture: Any) -> tuple[Levels, Image.Image]:
     """Take the grey levels of one path, PIL image, array or tensor.
 
@@ -288,7 +308,7 @@ def read_any(picture: Any) -> tuple[Levels, Image.Image]:
     if isinstance(picture, Image.Image):
         return from_image(picture.copy())
     if isinstance(picture, torch.Tensor):
-        picture = picture.detach().cpu().numpy()
+        picture = _numpy(picture)
         if picture.ndim == 3 and picture.shape[0] in (1, 3, 4):
             picture = np.moveaxis(picture, 0, -1)
     if isinstance(picture, np.ndarray):
