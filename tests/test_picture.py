@@ -135,7 +135,44 @@ def test_a_changed_mnist_image_is_restored(change: str) -> None:
         assert np.corrcoef(seen.ravel(), digit.ravel())[0, 1] > 0.85
 
 
+def test_the_bar_of_a_close_crop_is_no_ruled_line(classifier: Classifier) -> None:
+    seven = np.full((100, 70), 255, dtype=np.uint8)
+    seven[:6] = 0
+    for y in range(100):
+        x = int(62 - 0.45 * y)
+        seven[y, x : x + 7] = 0
+    assert classifier(seven).digit == 7
+
+
+@pytest.mark.parametrize("angle", [0, 6, 15])
+def test_a_sheet_may_lie_askew_on_the_desk(classifier: Classifier, angle: float) -> None:
+    for digit in STROKES:
+        sheet = Image.fromarray(draw(digit, size=(260, 200), height=120, width=8)).convert("LA")
+        turned = sheet.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
+        desk = Image.new("L", (600, 450), 60)
+        desk.paste(turned.getchannel("L"), (150, 60), turned.getchannel("A"))
+        assert classifier(desk).digit == digit
+
+
+def test_a_form_box_around_the_digit_is_left_out(classifier: Classifier) -> None:
+    for digit in STROKES:
+        form = draw(digit, size=(220, 180))
+        form[30:34, 20:160] = form[186:190, 20:160] = form[30:190, 20:24] = form[30:190, 156:160] = 0
+        assert classifier(form).digit == digit
+
+
+@pytest.mark.parametrize("height", [60, 150, 350])
+def test_a_hair_line_is_seen(classifier: Classifier, height: int) -> None:
+    size = height + 60
+    for digit in STROKES:
+        assert classifier(draw(digit, height=height, width=1, size=(size, size))).digit == digit
+
+
 EMPTY = {
+    "slanted shadow": np.where(np.add.outer(np.arange(480), 0.6 * np.arange(640)) > 450, 230, 115).astype(np.uint8),
+    "squared paper": np.where(np.logical_or.outer(np.arange(480) % 40 == 0, np.arange(640) % 40 == 0), 150, 230).astype(
+        np.uint8
+    ),
     "white": np.full((50, 60), 255, dtype=np.uint8),
     "black": np.zeros((28, 28), dtype=np.uint8),
     "grey": np.full((300, 200), 130, dtype=np.uint8),

@@ -127,6 +127,7 @@ def test_of_an_animation_the_first_frame_is_taken(classifier: Classifier) -> Non
 ARRAYS = {
     "uint8": SEVEN,
     "bool": SEVEN > 128,
+    "zeros and ones": (SEVEN > 128).astype(np.uint8),
     "int64": SEVEN.astype(np.int64),
     "uint16": SEVEN.astype(np.uint16) * 257,
     "0 to 1": SEVEN / 255,
@@ -144,11 +145,20 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_every_array_is_read(classifier: Classifier, name: str) -> None:
     array = ARRAYS[name]
-    if name == "one channel":
-        assert [p.digit for p in classifier([array])] == [7]
-    else:
-        assert classifier(array).digit == 7
+    assert classifier(array).digit == 7
     assert [p.digit for p in classifier(np.stack([array, array]))] == [7, 7]
+
+
+def test_channels_may_come_first(classifier: Classifier) -> None:
+    for channels in (1, 3):
+        array = np.stack([np.stack([SEVEN] * channels)] * 5)
+        assert [prediction.digit for prediction in classifier(array)] == [7] * 5
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(9, 9).to_sparse(), torch.zeros(9, 9, device="meta")])
+def test_a_tensor_without_data_is_refused(classifier: Classifier, tensor: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"a tensor of the layout .* holds no picture"):
+        classifier(tensor)
 
 
 def test_every_tensor_is_read(classifier: Classifier) -> None:
@@ -199,7 +209,7 @@ def test_an_array_that_is_no_picture_is_refused(classifier: Classifier, name: st
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("thing", [7, None, b"bytes", 1.5, object()])
+@pytest.mark.parametrize("thing", [7, None, b"bytes", 1.5, {"a": 1}, object()])
 def test_other_things_are_refused(classifier: Classifier, thing: object) -> None:
     with pytest.raises(InputError, match=r"is no picture"):
         classifier(thing)

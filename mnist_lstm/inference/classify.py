@@ -137,7 +137,7 @@ class Classifier:
             return Prediction(None, None, None, "empty", "there is nothing written in it")
         seen = np.stack(digits)
         if len(digits) > 1 and not split:
-            message = f"it holds {len(digits)} digits; let them be split to have them read one by one"
+            message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
             return Prediction(None, None, None, "several", message, seen)
         best = [max(range(len(row)), key=row.__getitem__) for row in probabilities]
         probability = float(np.prod([row[digit] for row, digit in zip(probabilities, best, strict=True)]))

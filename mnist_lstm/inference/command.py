@@ -29,7 +29,8 @@ EPILOG = """\
 status: ok; unsure: the probability is below --threshold; empty: there is nothing in the picture; several: it holds
 several digits (see --split); error: it could not be read.
 
-exit code: 0; 2 if any picture could not be read (the others are classified all the same).
+exit code: 0; 2 if any picture could not be read (the others are classified all the same), or an option, the checkpoint
+or the folder cannot be used; 1 if something fails.
 
 examples:
   mnist-lstm classify seven.jpg
@@ -87,7 +88,7 @@ def run(args: list[str]) -> int:
         InputError: the checkpoint or the folder for ``--show`` cannot be used.
     """
     options = parser().parse_args(args)
-    show = _new_folder(options.show) if options.show else None
+    show = None if options.show is None else _new_folder(options.show)
 
     from mnist_lstm.inference.classify import load_classifier
     from mnist_lstm.inference.sources import expand
@@ -96,7 +97,7 @@ def run(args: list[str]) -> int:
 
     # oddities in files that can be read all the same
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    path = find_checkpoint(options.ckpt_path, Path("runs")) if options.ckpt_path else None
+    path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
     classifier = load_classifier(path, threshold=options.threshold)
     files = expand(options.pictures)
     tell = _WRITERS[options.format](sys.stdout, [_file_name(file) for file in files])
@@ -271,16 +272,18 @@ def _where(file: str, index: int | None) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
+    return int(text)
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
     if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text}: must be a number between 0 and 1")
     return share
 
 

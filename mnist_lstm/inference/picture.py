@@ -79,12 +79,12 @@ def find_digits(grey: Grey) -> list[Images]:
     grey = _without_salt_and_pepper(_inside_of_sheet(grey))
     light, level = _polarity(grey)
     # where the light is uneven, the narrower filter follows it better, if it does not swallow the strokes
-    for widest in (0.15, WIDEST_STROKE) if level is None and max(grey.shape) >= 160 else (WIDEST_STROKE,):
+    for widest in (0.15, WIDEST_STROKE) if level is None and max(grey.shape) >= GROUND_SIDE else (WIDEST_STROKE,):
         ink, floor = _above_noise(_ink(grey, light, level, widest))
         digits = _pick(ink, floor)
         if digits and _stroke_width(digits[0].mask) < 0.5 * widest * max(grey.shape):
             break
-    if not digits or not _is_writing(digits, ink, floor):
+    if not digits or not _is_writing(digits, ink, floor, level is not None):
         return []
     return [_lay_out(digit.cut(ink)) for digit in digits]
 
@@ -188,8 +188,8 @@ def _above_noise(ink: Grey) -> tuple[Grey, float]:
     return np.maximum(ink - paper, 0), max(4 * noise, MIN_CONTRAST / 2)
 
 
-def _is_writing(digits: list["_Digit"], ink: Grey, floor: float) -> bool:
-    """Tell writing from the grain of an empty sheet: it is dark, large, and most of the ink there is."""
+def _is_writing(digits: list["_Digit"], ink: Grey, floor: float, even: bool) -> bool:
+    """Tell writing from grain and shadows of an empty sheet: it is dark, large, and most of the ink there is."""
     written = np.zeros(ink.shape, dtype=bool)
     for digit in digits:
         box = digit.box
@@ -197,10 +197,12 @@ def _is_writing(digits: list["_Digit"], ink: Grey, floor: float) -> bool:
     level = float(np.median(ink[written]))
     if level < MIN_CONTRAST or level < 1.25 * floor:
         return False
-    if level > 3 * floor:
-        return True
-    # faint: it must stand out from what else there is
+    if not even and max(ink.shape) >= GROUND_SIDE and all(digit.box.edges(ink.shape) >= 2 for digit in digits):
+        return False  # the edge of a shadow, or what is left of a grid; in a small picture, a close crop
     share = written.sum() / (ink > level / 2).sum()
+    if level > 3 * floor:
+        return bool(share >= 0.1)
+    # faint: it must stand out from what else there is
     elsewhere = ink[~ndimage.binary_dilation(written, _TOUCHING, iterations=max(2, min(ink.shape) // 40))]
     clutter = np.percentile(elsewhere, 99) / level if elsewhere.size else 0
     side = max(digit.box.side for digit in digits)
@@ -217,7 +219,7 @@ def _without_salt_and_pepper(grey: Grey) -> Grey:
     middle = np.median(around, axis=0)
     alike = (np.abs(around - grey) < 0.25).sum(axis=0)
     alone = (alike <= 1) & (np.abs(grey - middle) > 0.3)
-    return np.where(alone, middle, grey).astype(np.float32) if alone.mean() > 0.01 else grey
+    return np.where(alone, middle, grey).astype(np.float32) if alone.mean() > 0.02 else grey
 
 
 def _inside_of_sheet(grey: Grey) -> Grey:
@@ -240,10 +242,24 @@ def _inside_of_sheet(grey: Grey) -> Grey:
         share = filled.sum() / small.size
         # writing covers little of a sheet; the hole of a thick 0 covers much of it
         holes = 1 - sheet.sum() / filled.sum()
-        if 0.1 <= share <= 0.9 and filled.mean() > 0.85 and min(sheet.shape) > 30 and 0.001 < holes < 0.15:
-            rows, columns = (slice((s.start + 2) * factor, (s.stop - 2) * factor) for s in box)
-            return grey[rows, columns]
+        if 0.1 <= share <= 0.9 and min(sheet.shape) > 30 and 0.001 < holes < 0.15 and _is_rectangle(filled):
+            inner = ndimage.binary_erosion(filled, _TOUCHING, iterations=2).astype(np.uint8)
+            part = grey[rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor]
+            size = part.shape[1], part.shape[0]
+            on_sheet = np.asarray(Image.fromarray(inner).resize(size, Image.Resampling.NEAREST)) > 0
+            return np.where(on_sheet, part, np.median(part[on_sheet])).astype(np.float32)
     return grey
+
+
+def _is_rectangle(filled: Mask) -> bool:
+    """Tell whether a shape fills the smallest rectangle around it, however that is turned."""
+    edge = np.argwhere(filled & ~ndimage.binary_erosion(filled))
+    angles = np.radians(np.arange(0, 90, 3))
+    boxes = [
+        np.ptp(edge @ (np.cos(angle), np.sin(angle)) + 1) * np.ptp(edge @ (-np.sin(angle), np.cos(angle)) + 1)
+        for angle in angles
+    ]
+    return bool(filled.sum() > 0.88 * min(boxes))
 
 
 def otsu(values: npt.NDArray[np.floating]) -> float:
@@ -367,13 +383,22 @@ def _without_lines(mask: Mask) -> Mask:
     """Take out what runs straight and thin from edge to edge: ruled lines and the grid of squared paper."""
     if min(mask.shape) < 40:
         return mask
-    return mask & ~_horizontal_lines(mask) & ~_horizontal_lines(mask.T).T
+    level, rows = _horizontal_lines(mask)
+    upright, columns = _horizontal_lines(mask.T)
+    rest: Mask = mask & ~level & ~upright.T
+    if max(rows, columns) == 1:
+        # in a close crop, the bar of a 7 or the foot of a 2 runs from edge to edge as well
+        inked = [np.flatnonzero(rest.sum(axis=axis) > 1) for axis in (1, 0)]
+        if any(at.size and np.ptp(at) > 0.7 * side for at, side in zip(inked, mask.shape, strict=True)):
+            return mask
+    return rest
 
 
-def _horizontal_lines(mask: Mask) -> Mask:
+def _horizontal_lines(mask: Mask) -> tuple[Mask, int]:
+    """Find lines that may be tilted a little; return their pixels, without strokes that cross, and their number."""
     height, width = mask.shape
     length = max(8, round(0.15 * width))
-    # widened by a pixel on either side, so that a line may be tilted a little
+    # widened by a pixel on either side for the tilt
     thick = ndimage.binary_dilation(mask, np.ones((3, 1), dtype=bool))
     framed = np.pad(thick, ((0, 0), (length, length)), mode="edge")
     runs = ndimage.binary_opening(framed, np.ones((1, length), dtype=bool))[:, length:-length]
@@ -386,12 +411,11 @@ def _horizontal_lines(mask: Mask) -> Mask:
             lines[box] |= line
             thickness.append(line.sum() / line.shape[1])
     if not thickness:
-        return lines
+        return lines, 0
     lines = ndimage.binary_dilation(lines, np.ones((3, 1), dtype=bool)) & mask
     # a stroke that crosses a line is taller there than the line
     tall = ndimage.binary_opening(mask, np.ones((int(2 * np.median(thickness)) + 1, 1), dtype=bool))
-    without_strokes: Mask = lines & ~tall
-    return without_strokes
+    return lines & ~tall, len(thickness)
 
 
 def _group(parts: list[_Digit], shape: tuple[int, ...]) -> list[_Digit]:
@@ -403,6 +427,8 @@ def _group(parts: list[_Digit], shape: tuple[int, ...]) -> list[_Digit]:
     ]
     if any(part.box.side >= 0.12 * max(shape) for part in inside):
         parts = inside
+    frames = [part for part in parts if _is_frame(part) and any(_encloses(part.box, other.box) for other in parts)]
+    parts = [part for part in parts if part not in frames]
     if not parts:
         return []
 
@@ -440,6 +466,27 @@ def _group(parts: list[_Digit], shape: tuple[int, ...]) -> list[_Digit]:
     return sorted(digits, key=lambda digit: digit.box.left)
 
 
+def _encloses(outer: _Box, inner: _Box) -> bool:
+    inside = outer.top < inner.top and inner.bottom < outer.bottom
+    inside = inside and outer.left < inner.left and inner.right < outer.right
+    return inside and inner.height > 0.2 * outer.height
+
+
+def _is_frame(part: _Digit) -> bool:
+    """Tell whether a part is a box as forms have it: its ink runs along all four sides of its bounding box."""
+    mask, height, width = part.mask, part.box.height, part.box.width
+    if min(height, width) < 16 or part.area > 0.5 * height * width:
+        return False
+    rows, columns = max(1, round(0.1 * height)), max(1, round(0.1 * width))
+    sides = (
+        mask[:rows].any(axis=0),
+        mask[-rows:].any(axis=0),
+        mask[:, :columns].any(axis=1),
+        mask[:, -columns:].any(axis=1),
+    )
+    return all(side.mean() > 0.93 for side in sides)
+
+
 MAX_PARTS = 40
 """The largest parts of a picture are looked at, no more: noise falls into thousands."""
 
@@ -475,6 +522,8 @@ def _lay_out(ink: Grey) -> Images:
     scale = fine * BOX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     drawn = np.pad(np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)), 3 * fine)
+    # a hair line is spread thin when it is reduced
+    drawn = drawn / min(1.0, max(0.05, float(np.percentile(drawn[drawn > 0.04], 80)))) if drawn.max() > 0.04 else drawn
     mask = drawn > 0.5
     if mask.any():
         stroke = _stroke_width(mask) / fine

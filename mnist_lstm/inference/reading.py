@@ -234,6 +234,8 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
         raise InputError(f"has the shape {_by(array.shape)}: there is nothing in it")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise InputError(_too_large(array.shape[0], array.shape[1], MAX_PIXELS))
+    if array.dtype == np.uint8 and array.max() == 1:
+        array = array.astype(bool)  # zeros and ones
     if array.dtype == np.uint8:
         return from_image(Image.fromarray(np.ascontiguousarray(array)))
     if array.dtype == bool:
@@ -274,17 +276,17 @@ def pictures_in(images: Any) -> tuple[Iterator[Any], bool]:
     """
     if isinstance(images, torch.Tensor):
         array = _numpy(images)
-        if array.ndim == 4 and array.shape[1] in (1, 3, 4):
-            array = np.moveaxis(array, 1, -1)  # (N, C, H, W) to (N, H, W, C)
     elif isinstance(images, np.ndarray):
         array = images
     elif isinstance(images, (str, Path, Image.Image)):
         return iter([images]), True
-    elif isinstance(images, (bytes, bytearray)) or not hasattr(images, "__iter__"):
+    elif isinstance(images, (bytes, bytearray, dict)) or not hasattr(images, "__iter__"):
         raise InputError(f"a {type(images).__name__} is no picture: give paths, PIL images, arrays or tensors")
     else:
         return iter(images), False
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4) and not isinstance(images, torch.Tensor)):
+    if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] not in (1, 3, 4):
+        array = np.moveaxis(array, 1, -1)  # (N, C, H, W) to (N, H, W, C)
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4) and not isinstance(images, torch.Tensor)):
         return iter([array]), True
     if array.ndim not in (3, 4):
         raise InputError(f"an array of the shape {_by(array.shape)} holds no pictures: give (N, height, width)")
@@ -293,7 +295,11 @@ def pictures_in(images: Any) -> tuple[Iterator[Any], bool]:
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
     # NumPy has no bfloat16
-    result: npt.NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    try:
+        result: npt.NDArray[Any] = tensor.detach().cpu().numpy()
+    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, without data, quantised
+        raise InputError(f"a tensor of the layout {tensor.layout} on {tensor.device} holds no picture") from error
     return result
 
 

@@ -1,5 +1,6 @@
 """What is to be classified: files, folders, array files, standard input, one picture after the other."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from PIL import Image
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.idx import iterate_images
-from mnist_lstm.inference.reading import SUFFIXES, Levels, from_array, read_picture
+from mnist_lstm.inference.reading import MAX_PIXELS, SUFFIXES, Levels, from_array, read_picture
 from mnist_lstm.mnist_format import SIZE
 
 STDIN = "-"
@@ -101,7 +102,7 @@ def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source
 
 
 def _each(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
-    index = 0
+    index = -1
     try:
         for index, array in enumerate(images):
             try:
@@ -110,7 +111,7 @@ def _each(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
                 yield Source(file, index, None, None, str(error))
     except InputError as error:
         # what has been read of the file before it broke off counts
-        yield Source(file, index + 1 if index else None, None, None, _without_name(error, file))
+        yield Source(file, None if index < 0 else index + 1, None, None, _without_name(error, file))
 
 
 def _without_name(error: InputError, file: str) -> str:
@@ -131,16 +132,21 @@ def _array_file(opened: BinaryIO, path: Path, limit: int | None) -> Iterator[npt
 def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
     """Return the images of a NumPy file: ``(N, H, W)``, ``(N, H, W, C)``, rows of 784, or one ``(H, W)``."""
     array = _map(path)
+    if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] not in (1, 3, 4):
+        raise InputError(f"{path}: has its channels first; write it with numpy.moveaxis(array, 1, -1)")
     if array.dtype.kind not in "buif":
         raise InputError(f"{path}: holds values of the type {array.dtype}; pictures hold numbers")
     if array.ndim == 2 and array.shape[1] == SIZE * SIZE:
         shape: tuple[int, ...] = (SIZE, SIZE)
     elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)):
-        return iter([np.array(array)])
-    elif array.ndim in (3, 4):
-        shape = array.shape[1:]
+        array, shape = array[None], array.shape
     else:
-        shape = ()
+        shape = array.shape[1:] if array.ndim in (3, 4) else ()
+    if math.prod(shape[:2]) > MAX_PIXELS:
+        raise InputError(
+            f"{path}: holds pictures of {'x'.join(map(str, shape))} values, "
+            f"more than the {MAX_PIXELS // 10**6} megapixels that are read"
+        )
     if not shape or not array.size:
         raise InputError(
             f"{path}: has the shape {'x'.join(map(str, array.shape)) or 'of a single number'}; "
@@ -153,7 +159,8 @@ def _npy_iterate(path: Path, number: int, shape: tuple[int, ...]) -> Iterator[np
     together = 1000
     for start in range(0, number, together):
         # mapped anew each time, so that what has been read does not stay in memory
-        part = _map(path)[start : min(start + together, number)]
+        array = _map(path)
+        part = array[start : min(start + together, number)] if array.size > math.prod(shape) else array[None]
         for image in part:
             yield np.array(image).reshape(shape)
 
