@@ -25,6 +25,9 @@ from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 MAX_BYTES = 2**31
 """Largest array that is read: 2 GiB, 2.7 million images. More is taken for a damaged or hostile header."""
 
+MAX_PIXELS = 64_000_000
+"""Most pixels of a picture, of any format: a photo of 50 megapixels passes."""
+
 GZIP_MAX_RATIO = 1032
 """Deflate cannot pack more than 1,032 bytes into one (zlib's technical notes)."""
 
@@ -106,7 +109,7 @@ def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray
                 "unpack it first if it is not hostile"
             )
         number, height, width = shape
-        if height * width > MAX_BYTES:
+        if height * width > MAX_PIXELS:
             raise InputError(f"{path}: its header announces images of {height}x{width} pixels, more than are read")
         wanted = number if limit is None else min(limit, number)
         together = max(1, CHUNK_BYTES // (height * width))

@@ -201,6 +201,8 @@ BAD_ARRAYS = {
     "terabytes-idx3": (b"\0\0\x08\3" + b"\xff\xff\0\0" * 3, "more than the file holds"),
     "terabytes.gz": (gzip.compress(b"\0\0\x08\3" + b"\xff\xff\0\0" * 3), "more than the file holds"),
     "bomb.gz": (gzip.compress(b"\0\0\x08\3" + struct.pack(">3I", 10**5, 28, 28) + bytes(784 * 10**5)), "-fold when"),
+    "large-idx3": (to_idx(np.zeros((1, 8001, 8000), dtype=np.uint8)), "images of 8001x8000 pixels, more than are read"),
+    "large.npy": (None, "holds pictures of 8001x8000 values, more than the 64 megapixels"),
     "labels-idx1": (to_idx(np.zeros(5, dtype=np.uint8)), "has 5 values, which are no images"),
     "short.gz": (gzip.compress(to_idx(np.ones((9, 28, 28), dtype=np.uint8)))[:-20], "cut short"),
     "other.gz": (gzip.compress(b"something else"), "wrong magic number"),
@@ -210,7 +212,9 @@ BAD_ARRAYS = {
 @pytest.mark.parametrize("name", BAD_ARRAYS)
 def test_a_bad_array_file_is_named(command: Command, pictures: list[str], name: str) -> None:
     data, message = BAD_ARRAYS[name]
-    if data is None:
+    if name == "large.npy":
+        np.save(name, np.zeros((2, 8001, 8000), dtype=bool))
+    elif data is None:
         np.save(name, np.array([Evil()], dtype=object), allow_pickle=True)
     else:
         Path(name).write_bytes(data)
@@ -266,6 +270,19 @@ def test_names_do_nothing_to_the_terminal(command: Command) -> None:
         assert "\x07" not in out + err
         assert len(out.splitlines()) == (2 if kind == "json" else 3)
     assert rows(out)[0]["file"] == name
+
+
+def test_a_terminal_may_not_know_the_letters_of_a_name(pictures: list[str]) -> None:
+    Path("7.png").rename("sieben\u2603.png")
+    code = "import sys; from mnist_lstm.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "classify", "sieben\u2603.png"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"sieben\\u2603.png" in done.stdout
 
 
 def test_below_the_threshold_a_digit_is_unsure(command: Command, pictures: list[str]) -> None:

@@ -12,8 +12,9 @@ from drawing import draw
 from PIL import Image
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.idx import MAX_PIXELS
 from mnist_lstm.inference import Classifier, load_classifier, reading
-from mnist_lstm.inference.reading import FORMATS, MAX_PIXELS, from_array, from_image, read_picture
+from mnist_lstm.inference.reading import FORMATS, from_array, from_image, read_picture
 
 SEVEN = draw(7)
 
@@ -228,7 +229,7 @@ def png(width: int, height: int, rows: bytes = b"") -> bytes:
 
 
 BAD_FILES = {
-    "nothing": (b"", "is no picture"),
+    "nothing": (b"", "is an empty file"),
     "text": (b"seven", "is no picture that can be read; save it as one of PNG, JPEG"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is no picture that can be read"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture that can be read"),

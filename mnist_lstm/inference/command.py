@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import json
 import sys
 import time
@@ -95,6 +96,8 @@ def run(args: list[str]) -> int:
     from mnist_lstm.inference.view import draw_view
     from mnist_lstm.runs import find_checkpoint
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may not be in the terminal's alphabet
     # oddities in files that can be read all the same
     warnings.filterwarnings("ignore", module=r"PIL\.")
     path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))

@@ -15,6 +15,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.idx import MAX_PIXELS
 from mnist_lstm.mnist_format import SIZE
 
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -25,11 +26,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 """What a folder is searched for; a file that is named itself may have any name."""
 
-MAX_PIXELS = 64_000_000
-"""Most pixels of a picture: a photo of 50 megapixels passes."""
-
 MAX_WEBP_PIXELS = 16_000_000
-"""The same for WebP, whose decoder takes 16 bytes of memory a pixel, four times as much as others."""
+"""Most pixels of a WebP picture, whose decoder takes 16 bytes of memory a pixel, four times as much as others."""
 
 MAX_BYTES = 256 * 2**20
 """Most bytes of a picture's file, which is more than 64 megapixels take uncompressed."""
@@ -73,6 +71,8 @@ def _decode(file: BinaryIO) -> tuple[Levels, Image.Image]:
     except Image.DecompressionBombError as error:
         raise InputError(f"has more than the {MAX_PIXELS // 10**6} megapixels that are read") from error
     except UnidentifiedImageError as error:
+        if file.seek(0, io.SEEK_END) == 0:
+            raise InputError("is an empty file") from error
         raise InputError(f"is no picture that can be read; save it as one of {', '.join(FORMATS)}") from error
     except Exception as error:  # a damaged header meets all kinds of errors in the decoders
         raise InputError(f"is no picture, or it is damaged ({_reason(error)})") from error

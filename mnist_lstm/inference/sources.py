@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.idx import iterate_images
-from mnist_lstm.inference.reading import MAX_PIXELS, SUFFIXES, Levels, from_array, read_picture
+from mnist_lstm.idx import MAX_PIXELS, iterate_images
+from mnist_lstm.inference.reading import SUFFIXES, Levels, from_array, read_picture
 from mnist_lstm.mnist_format import SIZE
 
 STDIN = "-"
@@ -84,6 +84,8 @@ def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source
             yield file
             continue
         try:
+            if file == STDIN and sys.stdin is None:
+                raise InputError("standard input is closed")
             if file == STDIN:
                 yield Source(file, None, *read_picture(sys.stdin.buffer))
                 continue
