@@ -73,6 +73,12 @@ PICTURES: dict[str, Callable[[int], np.ndarray]] = {
     "pixel drawing, white": lambda d: draw(d, height=17, width=2, size=(28, 28), at=(1, 2), ink=255, paper=0),
     "in a corner": lambda d: draw(d, height=60, width=6, size=(400, 500), at=(10, 12)),
     "in the other corner": lambda d: draw(d, height=60, width=6, size=(400, 500), at=(320, 440)),
+    "small and white on a large canvas": lambda d: draw(
+        d, height=25, width=3, size=(400, 600), at=(300, 500), ink=255, paper=0
+    ),
+    "small and black on a large canvas": lambda d: draw(
+        d, height=25, width=3, size=(400, 600), at=(30, 50), ink=0, paper=255
+    ),
     "close crop": lambda d: draw(d, height=88, width=10, size=(100, 72)),
     "uneven paper": lambda d: multiplied(d, paper((200, 160), shade=0.8)),
     "noisy paper": lambda d: multiplied(d, paper((200, 160), noise=0.04)),
