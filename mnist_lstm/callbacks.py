@@ -1,5 +1,6 @@
 """What a run keeps and shows beyond Lightning's own: checkpoints that outlive a resume, pictures, progress."""
 
+import functools
 import math
 import shutil
 import time
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import (
     CustomBarColumn,
     ProcessingSpeedColumn,
@@ -31,7 +32,21 @@ PROGRESS_EVERY_S = 20.0
 """Seconds between two lines of plain progress within an epoch."""
 
 
-class BestCheckpoint(ModelCheckpoint):
+class _Checkpoint(ModelCheckpoint):
+    """A `ModelCheckpoint` that saves when an epoch has ended, and costs nothing before."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Save nothing, and spend no time on finding that out."""
+
+    @functools.cached_property
+    def state_key(self) -> str:
+        """Name the callback in checkpoints; Lightning asks for it at every hook, 12 times a step."""
+        return super().state_key
+
+
+class BestCheckpoint(_Checkpoint):
     """Keep ``best.ckpt``, the epoch with the highest validation accuracy.
 
     A resumed run writes to a folder of its own. It takes the best checkpoint so far along, so that its best is the
@@ -69,7 +84,7 @@ class BestCheckpoint(ModelCheckpoint):
         self.best_k_models = {str(new): score}
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(_Checkpoint):
     """Keep ``last.ckpt``, the latest epoch; ``save_last`` writes it only when there is a new best.
 
     Args:
@@ -212,9 +227,13 @@ class BarProgress(RichProgressBar):
     """Lightning's bar with short names, one line left behind for each epoch."""
 
     NAMES: ClassVar = {"train/loss": "loss", "train/acc": "acc", "val/acc": "val"}
+    EVERY_S = 0.2
+    """Seconds between two drawings; Lightning's 0.01 takes a third of a core."""
 
     def __init__(self) -> None:
-        super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".4f", metrics_text_delimiter=" "))
+        theme = RichProgressBarTheme(metrics_format=".4f", metrics_text_delimiter=" ")
+        super().__init__(refresh_rate=round(1 / self.EVERY_S), leave=True, theme=theme)
+        self._next_update = 0.0
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
         """Leave out the speed and shorten the bar, so that the figures fit into a line of a terminal."""
@@ -223,6 +242,15 @@ class BarProgress(RichProgressBar):
             if isinstance(column, CustomBarColumn):
                 column.bar_width = 16
         return columns
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Note how far it is, if that is going to be drawn: doing so takes longer than looking at the clock."""
+        now = time.monotonic()
+        if now >= self._next_update or batch_idx + 1 == self.total_train_batches:
+            self._next_update = now + self.EVERY_S
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Show loss and accuracies; the version number is the run folder's, which is told at the end."""
@@ -275,7 +303,7 @@ class PlainProgress(Callback):
         print(f"epoch {trainer.current_epoch + 1}{last}  {what}  {'  '.join(shown)}", flush=True)
 
 
-class CSVPredictions(BasePredictionWriter):
+class CSVPredictions(Callback):
     """Stream predictions as CSV lines: index, prediction, probability, label (empty where it is not known).
 
     Args:
@@ -283,24 +311,22 @@ class CSVPredictions(BasePredictionWriter):
     """
 
     def __init__(self, file: Any) -> None:
-        super().__init__(write_interval="batch")
         self._file = file
         self._index = 0
         print("index,prediction,probability,label", file=file)
 
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Any,
-        batch_indices: Any,
+        outputs: Any,
         batch: Batch,
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Write the lines of one batch."""
         _, labels = batch
-        best, digits = prediction.max(dim=1)
+        best, digits = outputs.max(dim=1)
         known = labels.tolist() if labels is not None else [""] * len(digits)
         for digit, probability, label in zip(digits.tolist(), best.tolist(), known, strict=True):
             print(f"{self._index},{CLASS_NAMES[digit]},{probability:.6f},{label}", file=self._file)

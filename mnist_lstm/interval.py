@@ -14,9 +14,13 @@ class Interval:
 
     A step only appends references. Means and accuracy are computed for the whole interval at once, which is also the
     only time that the device has to be waited for.
+
+    Args:
+        every: steps from one log line to the next; 0 for none at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = 0) -> None:
+        self.every = every
         self._steps: list[int] = []
         self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
@@ -37,6 +41,16 @@ class Interval:
         self._losses.append(loss.detach())
         self._logits.append(logits.detach())
         self._labels.append(labels)
+
+    @property
+    def step(self) -> int:
+        """The step of the latest batch, 0 before the first."""
+        return self._steps[-1] if self._steps else 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a log line follows the step of the latest batch."""
+        return self.every > 0 and bool(self._steps) and self._steps[-1] % self.every == 0
 
     def start_clock(self) -> None:
         """Count the time from here on; called when training starts or goes on after a validation."""

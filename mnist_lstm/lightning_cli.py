@@ -38,6 +38,8 @@ from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.checkpoint import read_checkpoint
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.module import DigitClassifier
+from mnist_lstm.processor import lacks_bfloat16, training_threads
+from mnist_lstm.profiler import NoProfiler
 from mnist_lstm.runs import find_checkpoint, new_run
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -193,6 +195,8 @@ class MNISTCLI(LightningCLI):
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             bar, kwargs["enable_progress_bar"] = _progress(options["enable_progress_bar"], self.subcommand)
             callbacks += bar
+        if options["profiler"] is None:
+            kwargs["profiler"] = NoProfiler()
         if self.subcommand != "fit":
             kwargs |= {"logger": options["logger"] or False, "enable_checkpointing": False, "callbacks": callbacks}
             return super().instantiate_trainer(**kwargs)
@@ -277,6 +281,9 @@ class MNISTCLI(LightningCLI):
             config.ckpt_path = None
             self._parser("fit").save(config, str(run / "config.yaml"), skip_none=False)
             print(f"network     {self.model.describe()}", flush=True)
+        threads = torch.get_num_threads()
+        if self.trainer.strategy.root_device.type == "cpu":
+            self._suit_the_cpu()
         start = time.perf_counter()
         try:
             self._train(**kwargs)
@@ -285,6 +292,7 @@ class MNISTCLI(LightningCLI):
                 print(f"go on with: {report.resume_command(run)}", file=sys.stderr)
             raise
         finally:
+            torch.set_num_threads(threads)
             curves = report.draw_curves(run, f"{run.parent.name}, {run.name}") if run is not None else None
         seconds = time.perf_counter() - start
         if torch.distributed.is_initialized():
@@ -293,6 +301,18 @@ class MNISTCLI(LightningCLI):
             torch.distributed.destroy_process_group()
         if run is not None:
             self._conclude(run, seconds, curves)
+
+    def _suit_the_cpu(self) -> None:
+        """Take as many threads as pay, and say so if the precision does not."""
+        sizes = self.model.hparams
+        threads = training_threads(self.datamodule.hparams["batch_size"], sizes["input_size"], sizes["hidden_size"])
+        torch.set_num_threads(threads)
+        if str(self.trainer.precision).startswith("bf16") and lacks_bfloat16() and _is_rank_zero():
+            print(
+                f"mnist-lstm: warning: --trainer.precision {self.trainer.precision} is slower than 32-true here: this "
+                "CPU has neither AMX nor AVX512-BF16; take --config configs/cpu.yaml",
+                file=sys.stderr,
+            )
 
     def _train(self, **kwargs: Any) -> None:
         if kwargs["ckpt_path"] is None:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor
 
-from mnist_lstm.data import MNISTDataModule
+from mnist_lstm.data import Loader, MNISTDataModule
 from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.checkpoint import build_network, read_checkpoint
 from mnist_lstm.inference.classify import Classifier
@@ -87,7 +86,7 @@ def make(run: Path, output: Path, data_dir: str) -> dict[str, object]:
     return card
 
 
-def accuracy(classifier: Classifier, batches: "torch.utils.data.DataLoader[tuple[Tensor, Tensor | None]]") -> float:
+def accuracy(classifier: Classifier, batches: Loader) -> float:
     """Return the share of right answers, 0 to 1."""
     right = total = 0
     for images, labels in batches:

@@ -2,15 +2,16 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from conftest import TEST_SIZE, TRAIN_SIZE, write_archive
-from lightning.pytorch import Trainer
 
 from mnist_lstm import mnist_files
-from mnist_lstm.data import DigitImages, MNISTDataModule, load_digits, stratified_split
+from mnist_lstm.data import Batches, DigitImages, MNISTDataModule, load_digits, stratified_split
 from mnist_lstm.errors import InputError
 from mnist_lstm.mnist_format import MEAN, SIZE, STD, normalise, place
 
@@ -38,16 +39,19 @@ def test_a_batch_is_uint8_on_the_way_and_normalised_after_it(data: MNISTDataModu
 
 def test_a_batch_is_one_indexing_operation() -> None:
     class Counting(torch.Tensor):
-        calls = 0
+        calls: ClassVar[list[str]] = []
 
-        def __getitem__(self, index):
-            Counting.calls += 1
-            return torch.Tensor.__getitem__(self, index)
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            cls.calls.append(getattr(func, "__name__", ""))
+            return super().__torch_function__(func, types, args, kwargs)
 
     images = torch.zeros(10, 28, 28, dtype=torch.uint8).as_subclass(Counting)
-    loader = torch.utils.data.DataLoader(DigitImages(images), batch_size=5, collate_fn=lambda batch: batch)
-    assert [len(batch) for batch, _ in loader] == [5, 5]
-    assert Counting.calls == 2
+    digits = DigitImages(images)
+    for loader in (torch.utils.data.DataLoader(digits, 5, collate_fn=lambda batch: batch), Batches(digits, 5)):
+        Counting.calls.clear()
+        assert [len(batch) for batch, _ in loader] == [5, 5]
+        assert [name for name in Counting.calls if "index" in name or "getitem" in name] == ["index_select"] * 2
 
 
 def test_training_images_are_shuffled_and_each_seen_once(data: MNISTDataModule) -> None:
@@ -274,10 +278,41 @@ def test_loading_draws_nothing_from_the_generator_of_dropout(data: MNISTDataModu
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_gpu_trainer_would_get_pinned_memory_and_a_cpu_one_does_not(data: MNISTDataModule) -> None:
+def trained_on(data: MNISTDataModule, device: str, processes: int = 1) -> MNISTDataModule:
+    """Let a data module think that it belongs to a trainer with such devices."""
     data.setup("fit")
-    data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    assert data.train_dataloader().pin_memory is False
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    data.trainer = SimpleNamespace(strategy=strategy, world_size=processes)  # type: ignore[assignment]
+    return data
+
+
+def test_images_in_memory_need_no_loader_unless_they_travel(archives: Path) -> None:
+    def loader(device: str, processes: int = 1, **options: Any) -> Batches | torch.utils.data.DataLoader:
+        data = MNISTDataModule(archives=str(archives), **options)
+        data.prepare_data()
+        return trained_on(data, device, processes).train_dataloader()
+
+    assert isinstance(loader("cpu"), Batches)
+    assert isinstance(loader("cpu", on_device=True), Batches)
+    several, workers, gpu = loader("cpu", 2), loader("cpu", num_workers=1), loader("cuda")
+    assert [type(one).__name__ for one in (several, workers, gpu)] == ["DataLoader"] * 3
+    assert (workers.pin_memory, gpu.pin_memory) == (False, True)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="on_device true: is for one device, and this run has 2"):
+        loader("cpu", 2, on_device=True)
+    with pytest.raises(InputError, match="num_workers 2: images that are kept on the device"):
+        loader("cpu", on_device=True, num_workers=2)
+
+
+def test_images_on_the_device_stay_there_batch_by_batch(archives: Path) -> None:
+    data = MNISTDataModule(archives=str(archives), on_device=True)
+    data.prepare_data()
+    # the device "meta" has no memory: whatever were copied back from it would fail
+    loader = trained_on(data, "meta").train_dataloader()
+    assert len(loader) == 3
+    shapes = [(images.device.type, images.shape, labels.device.type) for images, labels in loader]  # type: ignore[union-attr]
+    assert shapes == [("meta", (128, 28, 28), "meta")] * 2 + [("meta", (94, 28, 28), "meta")]
+    batch = next(iter(loader))
+    assert data.transfer_batch_to_device(batch, torch.device("meta"), 0) is batch
 
 
 def test_normalised_training_images_have_mean_0_and_deviation_1_on_real_mnist(real_mnist: Path) -> None:

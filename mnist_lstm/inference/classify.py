@@ -1,5 +1,6 @@
 """`Classifier`: pictures in, digits out."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import build_network, read_checkpoint
 from mnist_lstm.inference.picture import Images, find_digits, is_mnist
-from mnist_lstm.inference.reading import Levels, pictures_in, read_any
+from mnist_lstm.inference.reading import Levels, mnist_sized, pictures_in, read_any
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.model import RowLSTM
 
@@ -21,14 +22,18 @@ Status = Literal["ok", "unsure", "empty", "several", "error"]
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 """The weights that come with the package; ``card.json`` beside them says how they were made."""
 
-BATCH_SIZE = 1000
-"""Images that go through the network at once."""
+BATCH_SIZE = 500
+"""Images that go through the network at once; twice as many no longer fit into the caches, which costs a quarter."""
 
 THRESHOLD = 0.5
 """Probability below which a digit is a guess."""
 
 FEW = 200
 """Up to here one thread is faster than several, which would have to wake up for every step of the sequence."""
+
+
+_NONE: Images = np.zeros((0, SIZE, SIZE), dtype=np.uint8)
+_NONE.flags.writeable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Prediction:
     probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
     status: Status
     message: str = ""
-    seen: Images = field(default_factory=lambda: np.zeros((0, SIZE, SIZE), dtype=np.uint8), repr=False, compare=False)
+    seen: Images = field(default_factory=lambda: _NONE, repr=False, compare=False)
 
 
 class Classifier:
@@ -88,32 +93,40 @@ class Classifier:
         Raises:
             InputError: this is no picture, or one cannot be read; the message says which.
         """
+        ready = mnist_sized(images)
+        if ready is not None:
+            parts = np.split(ready, range(BATCH_SIZE, len(ready), BATCH_SIZE))
+            return [prediction for part in parts for prediction in self.predict(part, split=split)]
         pictures, single = pictures_in(images)
-        predictions = list(self.stream(_read_all(pictures), split=split))
-        return predictions[0] if single else predictions
-
-    def stream(self, pictures: Iterable[Levels], *, split: bool = False) -> Iterator[Prediction]:
-        """Name the digits in pictures that come one by one, a batch at a time.
-
-        Args:
-            pictures: grey levels, see `mnist_lstm.inference.reading.Levels`.
-            split: as in `__call__`.
-        """
+        predictions: list[Prediction] = []
         batch: list[Levels | list[Images]] = []
-        for levels in pictures:
+        for levels in _read_all(pictures):
             batch.append(prepare(levels))
             if len(batch) == BATCH_SIZE:
-                yield from self.predict(batch, split=split)
+                predictions += self.predict(batch, split=split)
                 batch = []
-        yield from self.predict(batch, split=split)
+        predictions += self.predict(batch, split=split)
+        return predictions[0] if single else predictions
 
-    def predict(self, batch: Sequence["Levels | list[Images]"], *, split: bool = False) -> list[Prediction]:
-        """Name the digits in a batch of prepared pictures, see `prepare`."""
+    def predict(self, batch: "Images | Sequence[Levels | list[Images]]", *, split: bool = False) -> list[Prediction]:
+        """Name the digits in a batch of pictures.
+
+        Args:
+            batch: uint8 array ``(N, 28, 28)``, or pictures that `prepare` has prepared.
+            split: as in `__call__`.
+        """
+        if isinstance(batch, np.ndarray) and is_mnist(batch).all():
+            rows = self.probabilities(batch).tolist()
+            return [self._conclude(batch[i : i + 1], [tuple(row)], split) for i, row in enumerate(rows)]
         found = _find_all(batch)
         images = [image for digits in found for image in (digits if split else digits[:1])]
         probabilities = iter(self.probabilities(np.stack(images)).tolist() if images else [])
         return [
-            self._conclude(digits, [tuple(next(probabilities)) for _ in (digits if split else digits[:1])], split)
+            self._conclude(
+                np.stack(digits) if digits else _NONE,
+                [tuple(next(probabilities)) for _ in (digits if split else digits[:1])],
+                split,
+            )
             for digits in found
         ]
 
@@ -132,15 +145,15 @@ class Classifier:
             result: npt.NDArray[np.float32] = logits.softmax(dim=1).numpy()
         return result
 
-    def _conclude(self, digits: list[Images], probabilities: list[tuple[float, ...]], split: bool) -> Prediction:
-        if not digits:
+    def _conclude(self, seen: Images, probabilities: list[tuple[float, ...]], split: bool) -> Prediction:
+        if not len(seen):
             return Prediction(None, None, None, "empty", "there is nothing written in it")
-        seen = np.stack(digits)
-        if len(digits) > 1 and not split:
-            message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
+        if len(seen) > 1 and not split:
+            message = f"it holds {len(seen)} digits; --split (split=True) reads them one by one"
             return Prediction(None, None, None, "several", message, seen)
-        best = [max(range(len(row)), key=row.__getitem__) for row in probabilities]
-        probability = float(np.prod([row[digit] for row, digit in zip(probabilities, best, strict=True)]))
+        highest = [max(row) for row in probabilities]
+        best = [row.index(most) for row, most in zip(probabilities, highest, strict=True)]
+        probability = math.prod(highest)
         sure = probability >= self.threshold
         return Prediction(
             "".join(CLASS_NAMES[digit] for digit in best) if split else best[0],
@@ -173,7 +186,7 @@ def prepare(levels: Levels) -> Levels | list[Images]:
     return find_digits(_as_grey(levels))
 
 
-def _find_all(batch: Sequence[Levels | list[Images]]) -> list[list[Images]]:
+def _find_all(batch: Images | Sequence[Levels | list[Images]]) -> list[list[Images]]:
     candidates = [levels for levels in batch if isinstance(levels, np.ndarray)]
     ready = iter(is_mnist(np.stack(candidates)).tolist() if candidates else [])
     found = []

@@ -250,6 +250,33 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
     return from_image(Image.fromarray(unit))
 
 
+def mnist_sized(images: Any) -> npt.NDArray[np.uint8] | None:
+    """Take many pictures of 28x28 pixels in one array or tensor at once, as `from_array` takes them one by one.
+
+    Args:
+        images: array or tensor ``(N, 28, 28)`` or ``(N, 1, 28, 28)``, or anything else.
+
+    Returns:
+        uint8 array ``(N, 28, 28)``; None for anything else, and where a value is none that pictures have.
+    """
+    if not isinstance(images, (np.ndarray, torch.Tensor)):
+        return None
+    shape = tuple(images.shape)
+    if shape[1:] not in ((SIZE, SIZE), (1, SIZE, SIZE)) or not shape[0]:
+        return None
+    array = (_numpy(images) if isinstance(images, torch.Tensor) else images).reshape(-1, SIZE, SIZE)
+    if array.dtype.kind not in "buif":
+        return None
+    highest = array.max(axis=(1, 2))  # (N,), not a number if any value is none
+    if array.dtype == np.uint8 and highest.min() > 1:
+        return array
+    if not (float(array.min()) >= 0 and float(highest.max()) <= 65535):
+        return None
+    largest = np.select([highest <= 1, highest <= 255], [1, 255], 65535).astype(np.float32)
+    levels: npt.NDArray[np.uint8] = np.rint(array.astype(np.float32) / largest[:, None, None] * 255).astype(np.uint8)
+    return levels
+
+
 def _to_unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Bring numbers to 0..1: they are taken for levels up to 1, 255 or 65,535, whichever the largest fits in."""
     low, high = float(values.min()), float(values.max())
