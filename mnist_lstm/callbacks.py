@@ -146,7 +146,7 @@ class Pictures(Callback):
     last: the confusion matrix and the worst mistakes on the validation images.
 
     Args:
-        every_n_epochs: 0 for no pictures at all.
+        every_n_epochs: at least 1.
     """
 
     def __init__(self, every_n_epochs: int) -> None:
@@ -159,7 +159,7 @@ class Pictures(Callback):
         """Draw the first training digits and the graph."""
         writer = _writer(trainer)
         data_module = trainer.datamodule  # type: ignore[attr-defined]
-        if writer is None or not self.every_n_epochs or not isinstance(data_module, MNISTDataModule):
+        if writer is None or not isinstance(data_module, MNISTDataModule):
             return
         digits = data_module.train_dataloader().dataset
         images, labels = digits.images[:SHEET_SIZE], digits.labels[:SHEET_SIZE]  # type: ignore[attr-defined]
@@ -217,7 +217,7 @@ class Pictures(Callback):
         _add_figure(writer, "val/worst_mistakes", sheet, trainer.global_step)
 
     def _is_due(self, trainer: Trainer) -> bool:
-        if not self.every_n_epochs or trainer.sanity_checking or _writer(trainer) is None:
+        if trainer.sanity_checking or _writer(trainer) is None:
             return False
         epoch = trainer.current_epoch + 1
         return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
@@ -254,8 +254,9 @@ class BarProgress(RichProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Show loss and accuracies; the version number is the run folder's, which is told at the end."""
-        metrics = super().get_metrics(trainer, pl_module)
-        return {short: metrics[name] for name, short in self.NAMES.items() if name in metrics}
+        metrics = {**trainer.callback_metrics, **super().get_metrics(trainer, pl_module)}
+        shown = {short: metrics[name] for name, short in self.NAMES.items() if name in metrics}
+        return {short: float(value) for short, value in shown.items()}  # type: ignore[arg-type]
 
 
 class PlainProgress(Callback):

@@ -211,7 +211,8 @@ class MNISTCLI(LightningCLI):
                 kwargs["logger"] = TensorBoardLogger(runs, dataset, version=self.run.name, default_hp_metric=False)
             if options["logger"] is not False:
                 callbacks += [LearningRateMonitor("step"), HyperParameters()]
-                callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
+                if self.config.fit.pictures_every_n_epochs:
+                    callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
             if options["enable_checkpointing"] is not False:
                 # in this order: what is kept as the last knows which is the best
                 folder = self.run / "checkpoints"

@@ -135,7 +135,8 @@ class DigitClassifier(LightningModule):
         self._interval.check_finite(self.current_epoch)
         figures = self._interval.flush()
         self.log("train/images_per_second", figures.pop("train/images_per_second"))
-        self.log_dict(figures, prog_bar=True)
+        # what is on Lightning's bar is brought to the host at every step, and a GPU would have to be waited for
+        self.log_dict(figures, prog_bar=self.device.type == "cpu")
 
     def on_fit_start(self) -> None:
         """Forget an earlier fit of the same module."""
@@ -181,11 +182,20 @@ class DigitClassifier(LightningModule):
             norm = torch.linalg.vector_norm(torch.cat([w.grad.flatten() for w in weights]))
             if due:
                 self.log("train/grad_norm", norm)
-            # where the norm can be looked at without waiting for a device, clipping by a factor of 1 is left out
-            if most and not by_value and (norm.device.type != "cpu" or norm > most):
-                torch.nn.utils.clip_grads_with_norm_(weights, most, norm)
+            if most and not by_value:
+                self._clip_by_norm(weights, most, norm)
         if most and by_value:
             torch.nn.utils.clip_grad_value_(weights, most)
+
+    @staticmethod
+    def _clip_by_norm(weights: list[Tensor], most: float, norm: Tensor) -> None:
+        if norm.device.type != "cpu":  # whose norm cannot be looked at without waiting
+            torch.nn.utils.clip_grads_with_norm_(weights, most, norm)
+        elif norm > most:
+            factor = most / (norm.item() + 1e-6)
+            for weight in weights:
+                assert weight.grad is not None
+                weight.grad.mul_(factor)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         """Forget the gradients, as the optimiser's own zero_grad does, without the record that it keeps of that."""
@@ -253,7 +263,7 @@ class DigitClassifier(LightningModule):
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         images, labels = batch
         assert labels is not None, "training and evaluation need labels"
-        logits = self(images)
+        logits = self.model(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"])
         return loss, logits, labels
 

@@ -64,7 +64,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         if options.output is not None and options.output.exists():
             raise InputError(f"--output {options.output}: exists already and is not overwritten; name another file")
-        print(", ".join(f"{name} {fact}" for name, fact in measure.machine().items() if fact))
+        print(", ".join(f"{name} {fact}" for name, fact in measure.machine().items() if fact), flush=True)
         results = importlib.import_module(f"benchmarks.{options.subject}").run(options)
         measure.write({"subject": options.subject, **results}, options.output)
     except InputError as error:

@@ -11,6 +11,7 @@ import torch
 from drawing import draw
 from PIL import Image
 
+from mnist_lstm.data import load_digits
 from mnist_lstm.errors import InputError
 from mnist_lstm.idx import MAX_PIXELS
 from mnist_lstm.inference import Classifier, load_classifier, reading
@@ -294,3 +295,46 @@ def test_levels_are_those_of_the_picture() -> None:
         np.testing.assert_allclose(from_array(array)[0], SEVEN / 255, atol=1e-6)
     levels, _ = from_array(draw(7, size=(28, 28), height=18, width=2) / 255)
     assert levels.dtype == np.uint8, "an MNIST image that has been divided by 255 is that image again"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float16, np.float32, np.float64, bool])
+def test_many_of_mnists_size_are_taken_at_once_as_they_are_one_by_one(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    high = np.array([1, 1, 255, 200, 65535, 1])[:, None, None]
+    images = rng.random((6, 28, 28)) * np.minimum(high, 255 if dtype is np.uint8 else 60000)
+    images = images.astype(dtype) if dtype is not bool else images > 0.5
+    together = reading.mnist_sized(images)
+    assert together is not None
+    assert together.dtype == np.uint8
+    for image, levels in zip(images, together, strict=True):
+        assert np.array_equal(levels, reading.from_array(image)[0])
+    if dtype is not np.uint16:  # PyTorch has few operations for it
+        assert np.array_equal(reading.mnist_sized(torch.tensor(images)[:, None]), together)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((3, 28, 29)),
+        np.zeros((28, 28)),
+        np.zeros((0, 28, 28)),
+        np.zeros((2, 28, 28), dtype=complex),
+        np.full((2, 28, 28), np.nan),
+        np.full((2, 28, 28), -1.0),
+        np.full((2, 28, 28), 70000),
+        [np.zeros((28, 28))],
+    ],
+)
+def test_anything_else_is_taken_one_by_one(images: object) -> None:
+    assert reading.mnist_sized(images) is None
+
+
+def test_many_in_an_array_get_the_answers_of_each(classifier: Classifier) -> None:
+    digits = load_digits()[0][:40]
+    images = np.concatenate([digits, 255 - digits, np.zeros_like(digits[:1])])
+    together = classifier(images)
+    for other in ([classifier(image) for image in images], classifier(torch.tensor(images).float()[:, None] / 255)):
+        assert [(p.digit, p.status) for p in other] == [(p.digit, p.status) for p in together]
+        # another size of batch gives other roundings
+        assert [p.probability or 0 for p in other] == pytest.approx([p.probability or 0 for p in together], abs=1e-4)
+        assert all(np.array_equal(a.seen, b.seen) for a, b in zip(other, together, strict=True))

@@ -117,7 +117,7 @@ class Classifier:
         """
         if isinstance(batch, np.ndarray) and is_mnist(batch).all():
             rows = self.probabilities(batch).tolist()
-            return [self._conclude(batch[i : i + 1], [tuple(row)], split) for i, row in enumerate(rows)]
+            return [self._conclude(seen, [tuple(row)], split) for seen, row in zip(batch[:, None], rows, strict=True)]
         found = _find_all(batch)
         images = [image for digits in found for image in (digits if split else digits[:1])]
         probabilities = iter(self.probabilities(np.stack(images)).tolist() if images else [])

@@ -267,13 +267,14 @@ def mnist_sized(images: Any) -> npt.NDArray[np.uint8] | None:
     array = (_numpy(images) if isinstance(images, torch.Tensor) else images).reshape(-1, SIZE, SIZE)
     if array.dtype.kind not in "buif":
         return None
-    highest = array.max(axis=(1, 2))  # (N,), not a number if any value is none
-    if array.dtype == np.uint8 and highest.min() > 1:
+    if array.dtype == np.uint8 and array.max(axis=(1, 2)).min() > 1:
         return array
-    if not (float(array.min()) >= 0 and float(highest.max()) <= 65535):
+    values = array.astype(np.float32)
+    highest = values.max(axis=(1, 2), keepdims=True)  # (N, 1, 1), not a number where any value is none
+    if not (values.min() >= 0 and highest.max() <= 65535):
         return None
-    largest = np.select([highest <= 1, highest <= 255], [1, 255], 65535).astype(np.float32)
-    levels: npt.NDArray[np.uint8] = np.rint(array.astype(np.float32) / largest[:, None, None] * 255).astype(np.uint8)
+    largest = np.select([highest <= 1, highest <= 255], [np.float32(1), np.float32(255)], np.float32(65535))
+    levels: npt.NDArray[np.uint8] = np.rint(values / largest * 255).astype(np.uint8)
     return levels
 
 

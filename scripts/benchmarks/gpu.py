@@ -23,31 +23,16 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 GOAL = 0.99
 
 
-class Waits(Callback):
-    """Count the steps in which the host waited for the GPU, those with a log line apart."""
+class Watched(Callback):
+    """Let PyTorch warn whenever the host waits for the GPU, from the first step of an epoch to its validation."""
 
-    def __init__(self) -> None:
-        self.waits = 0
-        self.steps = 0
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Let PyTorch warn from here on."""
-        self._caught = warnings.catch_warnings(record=True)
-        self._seen = self._caught.__enter__()
-        warnings.simplefilter("always")
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn from here on."""
         torch.cuda.set_sync_debug_mode("warn")
 
-    def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        """Nothing: forward is watched as well."""
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count."""
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn no longer."""
         torch.cuda.set_sync_debug_mode("default")
-        self._caught.__exit__(None, None, None)
-        self.steps += 1
-        self.waits += any("synchroniz" in str(warning.message) for warning in self._seen)
 
 
 class UntilGoal(Callback):
@@ -81,10 +66,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for config in ("gpu", "gpu_mixed"):
         options.precision = "bf16-mixed" if config == "gpu_mixed" else "32-true"
         chosen = ["--config", str(CONFIGS / f"{config}.yaml")]
-        rounds, waits, goal = Rounds(options), Waits(), UntilGoal()
+        chosen += ["--data.data_dir", options.data_dir, "--test_after_fit", "false"]
+        rounds, goal = Rounds(options), UntilGoal()
         run_fit([*chosen, *fit_args(options)], rounds)
-        run_fit([*chosen, "--data.data_dir", options.data_dir, "--trainer.max_epochs", "1"], waits)
-        run_fit([*chosen, "--data.data_dir", options.data_dir, "--test_after_fit", "false"], goal)
+        run_fit(chosen, goal)
+        waits, steps = _count_waits([*chosen, "--trainer.max_epochs", "1"])
         print(f"{config}: {options.hidden_size} units, batches of {options.batch_size}")
         measure.print_times(rounds.times)
         ratios = [
@@ -92,16 +78,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             measure.compare(rounds.times, "the bare loop", "the limit"),
         ]
         measure.print_ratios(ratios)
-        print(f"  the host waited in {waits.waits} of {waits.steps} steps")
+        print(f"  the host waited {waits} times in {steps} steps; the log lines, one in 50 steps, have to")
         print(f"  {GOAL:.0%} of the validation images after {goal.seconds or float('nan'):.1f} s of training")
         results[config] = {
             "times": rounds.times,
             "ratios": ratios,
-            "waits": waits.waits,
-            "steps": waits.steps,
+            "waits": waits,
+            "steps": steps,
             "seconds to the goal": goal.seconds,
         }
     return results
+
+
+def _count_waits(args: list[str]) -> tuple[int, int]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = run_fit(args, Watched())
+    return sum("synchroniz" in str(warning.message) for warning in caught), fitted.trainer.global_step
 
 
 _PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
