@@ -134,7 +134,14 @@ def _draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
             plot = axes[line][column]
             kept = [row for row in rows if row[key] > 0]
             exponent = _exponent(rows, key)
-            plot.loglog([row[axis] for row in kept], [row[key] for row in kept], marker="o", color="#0072B2")
+            x, y = [row[axis] for row in kept], [row[key] for row in kept]
+            plot.loglog(x, y, marker="o", color="#0072B2")
+            plot.minorticks_off()
+            plot.set_xticks(x, [f"{value:,}" for value in x], rotation=45)
+            # a decade at least, so that what hardly grows looks like it
+            low, high = min(y) / 1.5, max(max(y) * 1.5, min(y) * 10)
+            plot.set_ylim(low, high)
+            plot.yaxis.set_major_formatter("{x:g}")
             plot.set_title(f"exponent {exponent:.2f}" if exponent is not None else "")
             plot.set_xlabel(axis)
             plot.set_ylabel(unit)
