@@ -57,6 +57,8 @@ class Rounds(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time of the step, which is the last in the end."""
+        if pl_module.device.type == "cuda" and batch_idx + 1 == trainer.num_training_batches:
+            torch.cuda.synchronize()
         self._last_step = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
