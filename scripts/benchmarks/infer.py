@@ -7,14 +7,12 @@ import torch
 
 from benchmarks import measure
 from benchmarks.train import prepare
-from mnist_lstm.inference import load_classifier
+from mnist_lstm.inference.classify import BATCH_SIZE, load_classifier
 from mnist_lstm.mnist_format import normalise
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, print, and return what was measured."""
-    from mnist_lstm.inference.classify import BATCH_SIZE
-
     data = prepare(options.data_dir)
     data.setup("test")
     images = data._sets["test"].images[: options.images]
