@@ -17,15 +17,18 @@ from lightning.pytorch.callbacks.progress.rich_progress import (
     RichProgressBarTheme,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
 
 from mnist_lstm import figures
+from mnist_lstm.augment import distort
 from mnist_lstm.data import Batch, MNISTDataModule
 from mnist_lstm.mnist_format import CLASS_NAMES, normalise
 
-SHEET_SIZE = 32
+COLUMNS, ROWS = 8, 4
+SHEET_SIZE = COLUMNS * ROWS
 """Digits on a sheet."""
 
 PROGRESS_EVERY_S = 20.0
@@ -142,8 +145,9 @@ class HyperParameters(Callback):
 class Pictures(Callback):
     """Show in TensorBoard what goes in, what the network is, and where it errs.
 
-    At the start: a sheet of training digits and the graph. At the end of every ``every_n_epochs``-th epoch and of the
-    last: the confusion matrix and the worst mistakes on the validation images.
+    At the start: the graph, a sheet of training digits, and another of their distorted forms if they are distorted. At
+    the end of every ``every_n_epochs``-th epoch and of the last: the confusion matrix and the worst mistakes on the
+    validation images.
 
     Args:
         every_n_epochs: at least 1.
@@ -166,6 +170,9 @@ class Pictures(Callback):
         captions = [CLASS_NAMES[label] for label in labels]
         title = f"training digits of {data_module.dataset}"
         _add_figure(writer, "input/digits", figures.digit_sheet(images, captions, title), trainer.global_step)
+        if data_module.hparams["augment"]:
+            sheet = _sheet_of_distortions(images[:COLUMNS], captions[:COLUMNS])
+            _add_figure(writer, "input/augmented", sheet, trainer.global_step)
 
         training = pl_module.training
         pl_module.eval()  # no dropout, hence no random number drawn
@@ -332,6 +339,16 @@ class CSVPredictions(Callback):
         for digit, probability, label in zip(digits.tolist(), best.tolist(), known, strict=True):
             print(f"{self._index},{CLASS_NAMES[digit]},{probability:.6f},{label}", file=self._file)
             self._index += 1
+
+
+def _sheet_of_distortions(images: Tensor, captions: list[str]) -> Figure:
+    """Draw a row of digits as they are, and under it what training may make of them."""
+    with torch.random.fork_rng(devices=[]):  # the run draws the same distortions, whether there is a sheet or not
+        forms = [images.cpu(), *(distort(images.cpu()) for _ in range(1, ROWS))]
+    captions = captions + [""] * (SHEET_SIZE - COLUMNS)
+    return figures.digit_sheet(
+        torch.cat(forms), captions, "training digits, and below them distorted at random", COLUMNS
+    )
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:

@@ -112,7 +112,7 @@ def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tens
 
     Args:
         labels: int64 tensor ``(N,)``.
-        size: how many to hold out, 1 to N - 1.
+        size: how many to hold out, 0 to N - 1.
         seed: of the draw.
 
     Returns:
@@ -161,7 +161,8 @@ class MNISTDataModule(LightningDataModule):
             environment variable MNIST_LSTM_MIRROR.
         batch_size: Training images a step, at least 1. Larger is faster an epoch and learns less an epoch.
         val_size: Training images held out for validation, by a stratified draw; default: 5,000 of MNIST's 60,000, 180
-            of the 1,437 embedded ones.
+            of the 1,437 embedded ones. 0: train on all of them, validate nothing and keep the last epoch, for when
+            every choice has been made.
         split_seed: Seed of that draw. It is apart from seed_everything, so that runs with several seeds are compared
             on the same validation images.
         augment: Distort the training images at random, a new draw for every image in every epoch: much more accurate,
@@ -190,8 +191,8 @@ class MNISTDataModule(LightningDataModule):
             raise InputError(f"dataset {dataset!r}: must be mnist, digits or auto")
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: must be at least 1")
-        if val_size is not None and val_size < 1:
-            raise InputError(f"val_size {val_size}: must be at least 1")
+        if val_size is not None and val_size < 0:
+            raise InputError(f"val_size {val_size}: must be at least 0")
         if not 0 <= split_seed < 2**32:
             raise InputError(f"split_seed {split_seed}: must lie between 0 and {2**32 - 1}")
         if num_workers < 0:
@@ -299,7 +300,7 @@ class MNISTDataModule(LightningDataModule):
             images, labels = _to_tensors(mnist_files.load(self.data_dir, mnist_files.TRAIN))
         else:
             images, labels = _digits_part(test=False)
-        size = self.hparams["val_size"] or VAL_SIZE[self.dataset]
+        size = VAL_SIZE[self.dataset] if self.hparams["val_size"] is None else self.hparams["val_size"]
         if size >= len(labels):
             raise InputError(
                 f"val_size {size:,}: {self.dataset} has only {len(labels):,} training images to hold some out of"

@@ -201,6 +201,9 @@ class MNISTCLI(LightningCLI):
             kwargs |= {"logger": options["logger"] or False, "enable_checkpointing": False, "callbacks": callbacks}
             return super().instantiate_trainer(**kwargs)
 
+        validates = self.datamodule.hparams["val_size"] != 0
+        if not validates:
+            kwargs["limit_val_batches"] = 0
         if options["fast_dev_run"]:
             return super().instantiate_trainer(callbacks=callbacks, **kwargs)
         dataset = self.config.fit.data.dataset
@@ -216,7 +219,8 @@ class MNISTCLI(LightningCLI):
             if options["enable_checkpointing"] is not False:
                 # in this order: what is kept as the last knows which is the best
                 folder = self.run / "checkpoints"
-                callbacks += [BestCheckpoint(folder, ckpt_path and Path(ckpt_path)), LastCheckpoint(folder)]
+                best = [BestCheckpoint(folder, ckpt_path and Path(ckpt_path))] if validates else []
+                callbacks += [*best, LastCheckpoint(folder)]
             trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -331,6 +335,8 @@ class MNISTCLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
+        if self.datamodule.hparams["val_size"] == 0:
+            raise InputError("--data.val_size 0: the network was trained on all images; none is left to validate it on")
         (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         report.print_accuracy("validation", metrics["val/acc"])
 
@@ -353,8 +359,10 @@ class MNISTCLI(LightningCLI):
 
     def _conclude(self, run: Path, seconds: float, curves: Path | None) -> None:
         dataset = self.config.fit.data.dataset
-        best = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)
-        checkpoint = Path(os.path.relpath(best.best_model_path)) if best and best.best_model_path else None
+        # the best, or the last of a run without validation
+        ours = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint | LastCheckpoint))
+        kept = next((c for c in ours if c.best_model_path), None)
+        checkpoint = Path(os.path.relpath(kept.best_model_path)) if kept else None
         accuracy = self._test(checkpoint) if checkpoint and self.config.fit.test_after_fit else None
 
         lines = {
@@ -362,11 +370,14 @@ class MNISTCLI(LightningCLI):
             "training": f"{self.trainer.global_step - self.steps_done:,} steps in {seconds:.0f} s; "
             f"{self.trainer.current_epoch} epochs in all",
         }
-        if best and checkpoint:
-            lines["validation"] = f"{report.percent(best.best_model_score)} (best epoch)"
+        if kept:
+            score = kept.best_model_score
+            lines["validation"] = (
+                "none; this is the last epoch" if score is None else f"{report.percent(score)} (best epoch)"
+            )
         if accuracy is not None:
             lines["test"] = report.percent(accuracy)
-        lines["checkpoint"] = str(checkpoint or "none: no validation took place, or checkpoints are switched off")
+        lines["checkpoint"] = str(checkpoint or "none: they are switched off")
         lines["logs"] = os.path.relpath(run)
         if curves:
             lines["curves"] = os.path.relpath(curves)

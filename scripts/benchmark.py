@@ -5,6 +5,7 @@ python scripts/benchmark.py train --batch_size 256 --precision bf16-mixed
 python scripts/benchmark.py train --hidden_size 128 --bidirectional --batch_size 128     the network of fit
 python scripts/benchmark.py race                                               to the tutorials' accuracy
 python scripts/benchmark.py infer                                              10,000 images
+python scripts/benchmark.py augment                                            distort a batch of images
 python scripts/benchmark.py startup                                            processes, from start to end
 python scripts/benchmark.py scale --plot scale.png                             what grows with what
 python scripts/benchmark.py gpu                                                one CUDA GPU
@@ -31,6 +32,7 @@ def main(args: list[str] | None = None) -> int:
         ("train", "an epoch of fit beside a bare loop, its limit, and the tutorials' loop"),
         ("race", "fit to the accuracy that the tutorials' loop has after an epoch"),
         ("infer", "classify many images beside the network alone"),
+        ("augment", "distort images, beside torchvision, Kornia and a step of training"),
         ("startup", "start programs beside import torch"),
         ("scale", "time and memory against batch, units, layers, steps, images"),
         ("gpu", "train on a CUDA GPU"),

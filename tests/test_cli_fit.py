@@ -181,6 +181,23 @@ def test_without_checkpoints_there_is_nothing_to_test(fit: Command) -> None:
     assert "test accuracy" not in out
 
 
+def test_all_images_can_be_trained_on_when_every_choice_is_made(fit: Command, command: Command) -> None:
+    code, out, err = fit("--data.val_size=0", LOGGED)
+    assert code == 0, err
+    assert "Warning" not in err
+    assert "training    14 steps" in out, "400 images, not 350"
+    assert "validation  none; this is the last epoch\n" in out
+    last = Path("runs/mnist/version_0/checkpoints/last.ckpt")
+    assert [path.name for path in last.parent.iterdir()] == [last.name]
+    code, tested, err = command("test", "--ckpt_path=last")
+    assert (code, accuracy_in(tested)) == (0, accuracy_in(out)), err
+    code, _, err = command("validate", "--ckpt_path=last")
+    assert code == 2
+    assert "--data.val_size 0: the network was trained on all images; none is left" in err
+    code, _, err = fit("--data.val_size=0", "--ckpt_path=last", "--trainer.max_epochs=3")
+    assert code == 0, err
+
+
 def test_runs_go_below_the_root_folder(fit: Command, command: Command) -> None:
     code, out, err = fit("--trainer.default_root_dir=else where", "--trainer.max_epochs=1")
     assert code == 0, err
@@ -199,7 +216,7 @@ def test_the_saved_config_repeats_the_run(fit: Command, command: Command) -> Non
     assert code == 0, err
 
 
-@pytest.mark.parametrize("extra", [(), EMA], ids=["plain", "EMA"])
+@pytest.mark.parametrize("extra", [(), EMA, ("--data.augment=true",)], ids=["plain", "EMA", "augmented"])
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(fit: Command, extra: tuple) -> None:
     options = ("--model.dropout=0.3", "--model.num_layers=2", *extra)
     code, whole, err = fit(*options, "--trainer.max_epochs=4")

@@ -232,7 +232,7 @@ def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
     [
         ({"dataset": "cifar"}, "dataset 'cifar': must be"),
         ({"batch_size": 0}, "batch_size 0"),
-        ({"val_size": 0}, "val_size 0"),
+        ({"val_size": -1}, "val_size -1"),
         ({"split_seed": -1}, "split_seed -1"),
         ({"num_workers": -1}, "num_workers -1"),
     ],

@@ -1,0 +1,87 @@
+"""Distort a batch of images, beside two libraries that can and beside the step of training that it is for.
+
+Kornia takes part where it is installed (pip install kornia). The two libraries move and bend only; neither changes the
+thickness of strokes, which is part of our time.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from benchmarks import measure
+from benchmarks.rivals import BareLoop
+from benchmarks.train import prepare
+from mnist_lstm import augment
+from mnist_lstm.model import RowLSTM
+
+REPEATS = 20
+"""Batches a round."""
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, print, and return what was measured."""
+    data = prepare(options.data_dir)
+    data.setup("fit")
+    images, labels = next(iter(data.train_dataloader()))
+    assert labels is not None
+    network = RowLSTM(hidden_size=128, num_layers=2, bidirectional=True, dropout=0.2)
+    loop = BareLoop(network, 1e-3, "bf16-mixed", torch.device("cpu"))
+    step = f"a step of {network.rnn.num_layers} x {network.rnn.hidden_size} units in both directions, bfloat16"
+    rivals: dict[str, Callable[[Tensor], Tensor]] = {
+        "torchvision, one image after the other": _torchvision(),
+        **_kornia(),
+    }
+    candidates: dict[str, Callable[[], object]] = {
+        name: lambda change=change: [change(images) for _ in range(REPEATS)]  # type: ignore[misc]
+        for name, change in {"distort": augment.distort, **rivals}.items()
+    }
+    batch = (augment.distort(images) / 255, labels)
+    candidates[step] = lambda: loop.run(iter([batch] * REPEATS))
+    with measure.threads(1):
+        times = measure.interleave(candidates, options.rounds)
+    print(f"{REPEATS} batches of {len(images)} images, 1 thread")
+    measure.print_times(times)
+    ratios = [measure.compare(times, "distort", name) for name in (*rivals, step)]
+    measure.print_ratios(ratios)
+    return {"images": len(images), "batches": REPEATS, "times": times, "ratios": ratios}
+
+
+def _torchvision() -> Callable[[Tensor], Tensor]:
+    change = v2.Compose(
+        [
+            v2.RandomAffine(
+                degrees=math.degrees(augment.ROTATION),
+                translate=(augment.SHIFT / 28, augment.SHIFT / 28),
+                scale=(1 - augment.SCALE, 1 + augment.SCALE),
+                shear=math.degrees(math.atan(augment.SHEAR)),
+                interpolation=v2.InterpolationMode.BILINEAR,
+            ),
+            v2.ElasticTransform(alpha=20.0, sigma=4.0),
+        ]
+    )
+    # one draw serves all that it is given, so a batch of different ones is made one by one
+    return lambda images: torch.stack([change(image.unsqueeze(0).float()) for image in images])
+
+
+def _kornia() -> dict[str, Callable[[Tensor], Tensor]]:
+    try:
+        from kornia.augmentation import AugmentationSequential, RandomAffine, RandomElasticTransform
+    except ImportError:
+        print("kornia is not installed, and left out")
+        return {}
+    change = AugmentationSequential(
+        RandomAffine(
+            degrees=math.degrees(augment.ROTATION),
+            translate=(augment.SHIFT / 28, augment.SHIFT / 28),
+            scale=(1 - augment.SCALE, 1 + augment.SCALE),
+            shear=math.degrees(math.atan(augment.SHEAR)),
+            p=1.0,
+        ),
+        RandomElasticTransform(kernel_size=(25, 25), sigma=(4.0, 4.0), alpha=(0.7, 0.7), p=1.0),
+    )
+    return {"kornia, the whole batch": lambda images: change(images.unsqueeze(1).float())}
