@@ -1,4 +1,4 @@
-"""The network: a recurrent layer that reads a sequence, and a linear layer that names its class."""
+"""The network: recurrent layers that read a sequence, and a linear layer that names its class."""
 
 from typing import Literal
 
@@ -9,12 +9,13 @@ from mnist_lstm.errors import InputError
 
 Cell = Literal["lstm", "gru", "rnn"]
 Init = Literal["orthogonal", "pytorch"]
+Readout = Literal["final", "mean_max"]
 
 _CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RowLSTM(nn.Module):
-    """Read a sequence step by step, then name its class from the final hidden state.
+    """Read a sequence step by step, then name its class from the hidden states.
 
     For a 28x28 digit, a step is a row: ``RowLSTM()`` turns ``(N, 28, 28)`` images into ``(N, 10)`` logits. Any other
     lengths work as well: ``RowLSTM(1, 64, 1, 2)`` tells two classes of sequences ``(N, L, 1)`` apart.
@@ -24,14 +25,16 @@ class RowLSTM(nn.Module):
         hidden_size: Units H of one layer in one direction.
         num_layers: Layers, each reading the one below.
         num_classes: Classes to tell apart.
-        bidirectional: Read from both ends. The head then gets the last state of each direction, both of which have
-            seen the whole sequence; ``out[:, -1]`` would give it a backward state that has seen one step.
+        bidirectional: Read from both ends.
         dropout: Probability, from 0 up to but not including 1, of dropping a unit between two layers.
         cell: lstm, gru or rnn (tanh).
         init: orthogonal: recurrent weights orthogonal gate by gate (Saxe et al. 2014), input weights Glorot-uniform,
             biases zero. pytorch: uniform in +-1/sqrt(hidden_size), what PyTorch does by itself.
         forget_bias: Bias of an LSTM's forget gates at the start; 1 lets it remember before it has learnt to
             (Gers et al. 2000, Jozefowicz et al. 2015). Default: 1 with orthogonal, PyTorch's own with pytorch.
+        readout: What the head sees of the last layer. final: the last state of each direction, both of which have seen
+            the whole sequence; ``out[:, -1]`` would hold a backward state that has seen one step. mean_max: the mean
+            and the maximum over all steps, so that nothing has to be carried to the end.
 
     Raises:
         InputError: an argument is out of its range.
@@ -48,6 +51,7 @@ class RowLSTM(nn.Module):
         cell: Cell = "lstm",
         init: Init = "orthogonal",
         forget_bias: float | None = None,
+        readout: Readout = "final",
     ) -> None:
         super().__init__()
         sizes = {
@@ -69,11 +73,15 @@ class RowLSTM(nn.Module):
             raise InputError(f"init {init!r}: must be orthogonal or pytorch")
         if forget_bias is not None and cell != "lstm":
             raise InputError(f"forget_bias {forget_bias}: only an lstm has forget gates, and cell is {cell}")
+        if readout not in ("final", "mean_max"):
+            raise InputError(f"readout {readout!r}: must be final or mean_max")
 
         self.rnn = _CELLS[cell](
             input_size, hidden_size, num_layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
         )
-        self.head = nn.Linear(hidden_size * (2 if bidirectional else 1), num_classes)
+        self.readout = readout
+        states = (2 if bidirectional else 1) * (2 if readout == "mean_max" else 1)
+        self.head = nn.Linear(states * hidden_size, num_classes)
         if init == "orthogonal":
             _init_orthogonal(self.rnn)
             forget_bias = 1.0 if forget_bias is None else forget_bias
@@ -89,11 +97,14 @@ class RowLSTM(nn.Module):
         Returns:
             Logits ``(N, num_classes)``.
         """
-        _, state = self.rnn(sequences)
-        hidden = state[0] if isinstance(state, tuple) else state  # (num_layers * directions, N, H)
-        # the last layer's final states: forward after step L and, when bidirectional, backward after step 1
-        final = torch.cat([hidden[-2], hidden[-1]], dim=1) if self.rnn.bidirectional else hidden[-1]  # (N, H or 2H)
-        logits: Tensor = self.head(final)
+        outputs, state = self.rnn(sequences)  # (N, L, directions * H)
+        if self.readout == "mean_max":
+            summary = torch.cat([outputs.mean(dim=1), outputs.amax(dim=1)], dim=1)
+        else:
+            hidden = state[0] if isinstance(state, tuple) else state  # (num_layers * directions, N, H)
+            # the last layer's final states: forward after step L and, when bidirectional, backward after step 1
+            summary = torch.cat([hidden[-2], hidden[-1]], dim=1) if self.rnn.bidirectional else hidden[-1]
+        logits: Tensor = self.head(summary)
         return logits
 
 

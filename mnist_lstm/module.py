@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from mnist_lstm.data import Batch
 from mnist_lstm.errors import InputError
 from mnist_lstm.interval import Interval
-from mnist_lstm.model import Cell, Init, RowLSTM
+from mnist_lstm.model import Cell, Init, Readout, RowLSTM
 from mnist_lstm.schedule import Schedule, learning_rate_factor
 
 
@@ -29,13 +29,15 @@ class DigitClassifier(LightningModule):
             cores; 64 are the tutorials' choice.
         num_layers: Layers, each reading the one below.
         num_classes: Classes to tell apart.
-        bidirectional: Read from the top and from the bottom, and decide from both final states.
+        bidirectional: Read from the top and from the bottom.
         dropout: Probability, from 0 up to but not including 1, of dropping a unit between two layers.
         cell: lstm, gru or rnn.
         init: orthogonal: recurrent weights orthogonal gate by gate (Saxe et al. 2014), input weights Glorot-uniform,
             biases zero. pytorch: PyTorch's own.
         forget_bias: Bias of the forget gates at the start; default: 1 with orthogonal (Jozefowicz et al. 2015),
             PyTorch's own with pytorch.
+        readout: What the linear layer sees: the final state of each direction (final), or the mean and the maximum
+            over all rows (mean_max).
         optimizer: adamw (Loshchilov & Hutter 2019) or adam (Kingma & Ba 2015).
         learning_rate: Peak of the schedule, greater than 0. Chosen on validation with batches of 128: 0.003 and 0.006
             are within noise of each other.
@@ -62,6 +64,7 @@ class DigitClassifier(LightningModule):
         cell: Cell = "lstm",
         init: Init = "orthogonal",
         forget_bias: float | None = None,
+        readout: Readout = "final",
         optimizer: Literal["adamw", "adam"] = "adamw",
         learning_rate: float = 6e-3,
         weight_decay: float | None = None,
@@ -82,7 +85,7 @@ class DigitClassifier(LightningModule):
             raise InputError(f"label_smoothing {label_smoothing}: must be at least 0 and less than 1")
         self.save_hyperparameters(logger=False)
         self.model = RowLSTM(
-            input_size, hidden_size, num_layers, num_classes, bidirectional, dropout, cell, init, forget_bias
+            input_size, hidden_size, num_layers, num_classes, bidirectional, dropout, cell, init, forget_bias, readout
         )
         self.val_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.test_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)

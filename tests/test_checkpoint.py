@@ -35,7 +35,7 @@ def checkpoint(**options: Any) -> dict[str, Any]:
     "options",
     [
         {},
-        {"cell": "gru", "bidirectional": False},
+        {"cell": "gru", "bidirectional": False, "readout": "mean_max"},
         {"cell": "rnn", "num_layers": 2, "dropout": 0.5},
         {"num_layers": 3, "forget_bias": 2.0, "optimizer": "adam", "weight_decay": 0.1, "label_smoothing": 0.1},
     ],
@@ -85,6 +85,7 @@ BAD_OPTIONS: dict[str, tuple[Any, str]] = {
     "bidirectional": (1, "its bidirectional is a int, not true or false"),
     "dropout": (float("nan"), "its dropout is a float nan"),
     "cell": ("transformer", "its cell is a str 'transformer', not lstm, gru or rnn"),
+    "readout": ("all", "its readout is a str 'all', not final or mean_max"),
     "forget_bias": (float("inf"), "its forget_bias is a float inf"),
     "dataset": ("x" * 1000, "its dataset is a str 'xxx"),
     "learning_rate": ([1], "its learning_rate is a list, not"),

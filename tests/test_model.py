@@ -11,8 +11,9 @@ from mnist_lstm.model import RowLSTM
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_images_become_logits(cell: str, bidirectional: bool, num_layers: int) -> None:
-    model = RowLSTM(hidden_size=8, num_layers=num_layers, bidirectional=bidirectional, cell=cell)
+@pytest.mark.parametrize("readout", ["final", "mean_max"])
+def test_images_become_logits(cell: str, bidirectional: bool, num_layers: int, readout: str) -> None:
+    model = RowLSTM(hidden_size=8, num_layers=num_layers, bidirectional=bidirectional, cell=cell, readout=readout)
     assert model(torch.rand(5, 28, 28)).shape == (5, 10)
 
 
@@ -57,6 +58,17 @@ def test_both_directions_are_one_network_that_reads_from_both_ends() -> None:
     torch.testing.assert_close(both(images), both.head(torch.cat(states, dim=1)))
 
 
+def test_mean_and_maximum_are_over_all_steps() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(3, 28, 28)
+    model = RowLSTM(hidden_size=16, num_layers=2, bidirectional=True, readout="mean_max")
+    states = model.rnn(images)[0]  # (3, 28, 32)
+    highest = torch.stack([states[:, step] for step in range(28)]).max(dim=0).values
+    summary = torch.cat([sum(states[:, step] for step in range(28)) / 28, highest], dim=1)
+    torch.testing.assert_close(model(images), model.head(summary))
+    assert model.head.in_features == 4 * 16
+
+
 def test_orthogonal_initial_weights() -> None:
     model = RowLSTM(hidden_size=16, num_layers=2, bidirectional=True)
     for name, parameter in model.rnn.named_parameters():
@@ -95,6 +107,7 @@ def test_the_forget_bias_is_what_the_two_biases_add_up_to(init: str) -> None:
         ({"dropout": -0.1, "num_layers": 2}, "dropout -0.1"),
         ({"dropout": float("nan"), "num_layers": 2}, "dropout nan"),
         ({"dropout": 0.5}, "acts between layers"),
+        ({"readout": "last"}, "readout 'last': must be final or mean_max"),
         ({"cell": "transformer"}, "cell 'transformer'"),
         ({"init": "zeros"}, "init 'zeros'"),
         ({"cell": "gru", "forget_bias": 1.0}, "only an lstm has forget gates"),

@@ -51,6 +51,7 @@ HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
     "cell": (_one_of("lstm", "gru", "rnn"), "lstm, gru or rnn"),
     "init": (_one_of("orthogonal", "pytorch"), "orthogonal or pytorch"),
     "forget_bias": (_number(-1e6, 1e6, optional=True), "a number or nothing"),
+    "readout": (_one_of("final", "mean_max"), "final or mean_max"),
     "optimizer": (_one_of("adamw", "adam"), "adamw or adam"),
     "learning_rate": (_number(0, 1e6), "a number of at least 0"),
     "weight_decay": (_number(0, 1e6, optional=True), "a number of at least 0 or nothing"),
@@ -63,7 +64,7 @@ HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
 IGNORED = frozenset({"_instantiator"})
 """LightningCLI's default setting leaves an _instantiator, which names code; it is never called."""
 
-NETWORK = ("input_size", "hidden_size", "num_layers", "num_classes", "bidirectional", "dropout", "cell")
+NETWORK = ("input_size", "hidden_size", "num_layers", "num_classes", "bidirectional", "dropout", "cell", "readout")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
