@@ -43,7 +43,7 @@ from mnist_lstm.profiler import NoProfiler
 from mnist_lstm.runs import find_checkpoint, new_run
 
 TRAINER_DEFAULTS: dict[str, Any] = {
-    # validation accuracy is flat by then; a minute and a half on two cores
+    # validation accuracy is flat by then; two to three minutes on two cores
     "max_epochs": 12,
     # the network is far too small to share out between devices
     "devices": 1,

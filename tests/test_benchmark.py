@@ -90,6 +90,20 @@ def test_infer_checks_that_the_answers_are_the_same(benchmark, data_dir: str, ca
     assert "classifier(images)" in capsys.readouterr().out
 
 
+def test_augment_compares_with_libraries_and_a_step(
+    benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from benchmarks import augment
+
+    monkeypatch.setattr(augment, "REPEATS", 1)
+    monkeypatch.setitem(sys.modules, "kornia.augmentation", None)  # it is not among what the tests need
+    assert benchmark.main(["augment", "--rounds", "1", "--data_dir", data_dir, "--output", "augment.json"]) == 0
+    result = json.loads(Path("augment.json").read_text(encoding="utf-8"))
+    assert result["images"] == 128
+    assert [row["what"] for row in result["ratios"]] == ["distort", "distort"]
+    assert "kornia is not installed, and left out" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "args", [["startup", "--rounds", "1"], ["scale", "--rounds", "1", "--quick", "--plot", "a.png"]]

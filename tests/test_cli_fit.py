@@ -499,11 +499,25 @@ def test_every_config_does_a_fast_dev_run(fit: Command, config: Path) -> None:
     assert not Path("runs").exists()
 
 
-def test_configs_stack(fit: Command) -> None:
+@pytest.mark.parametrize("recipe", ["ema", "baseline", "record"])
+def test_configs_stack(fit: Command, recipe: str) -> None:
     for hardware in ("cpu", "cpu_mixed"):
-        code, out, err = fit("--config", REPOSITORY / f"configs/{hardware}.yaml", *EMA, "--trainer.max_epochs=1")
+        configs = (REPOSITORY / f"configs/{name}.yaml" for name in (hardware, recipe))
+        code, out, err = fit(*(part for config in configs for part in ("--config", config)), "--trainer.max_epochs=1")
         assert code == 0, err
         accuracy_in(out)
+    saved = yaml.safe_load(Path("runs/mnist/version_1/config.yaml").read_text())
+    assert saved["trainer"]["precision"] == "bf16-mixed"
+    own = yaml.safe_load((REPOSITORY / f"configs/{recipe}.yaml").read_text())
+    assert len(saved["trainer"]["callbacks"] or ()) == len(own["trainer"].get("callbacks+", ()))
+    assert saved["data"]["augment"] == own.get("data", {}).get("augment", False)
+
+
+def test_the_record_is_one_lstm_and_one_linear_layer() -> None:
+    recipe = yaml.safe_load((REPOSITORY / "configs/record.yaml").read_text())
+    network = DigitClassifier(**recipe["model"]).model
+    assert [type(part).__name__ for part in network.children()] == ["LSTM", "Linear"]
+    assert sum(weight.numel() for weight in network.parameters()) <= 1_500_000
 
 
 def test_quickstart_without_mnist_says_so_and_uses_digits(command: Command) -> None:
