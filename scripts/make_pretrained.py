@@ -1,10 +1,11 @@
 """Make the weights that come with the package, and their card, from a training run.
 
 OMP_NUM_THREADS=1 mnist-lstm fit --config configs/cpu_mixed.yaml --config configs/record.yaml
-python scripts/make_pretrained.py runs/mnist/version_0 --output mnist_lstm/pretrained
+python scripts/make_pretrained.py runs/mnist/version_0 --half --output pretrained
 
-The run's best checkpoint is stripped to its weights and hyper-parameters. What the card says is read from the
-checkpoint and measured here: accuracies in float32, on the validation images and, once, on the test images.
+The run's best checkpoint (the last one, of a run without validation) is stripped to its weights and hyper-parameters.
+What the card says is read from the checkpoint and measured here: accuracies in float32 of the weights as they are
+written, on the validation images, if there are any, and on the test images.
 """
 
 import argparse
@@ -22,15 +23,16 @@ from mnist_lstm.inference.checkpoint import build_network, read_checkpoint
 from mnist_lstm.inference.classify import Classifier
 
 
-def main() -> int:
+def main(args: list[str] | None = None) -> int:
     """Run the script; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run of mnist-lstm fit on MNIST")
     parser.add_argument("--output", type=Path, default=Path("pretrained"), help="folder to write to (pretrained)")
+    parser.add_argument("--half", action="store_true", help="write the weights in float16, which halves the file")
     parser.add_argument("--data_dir", default="data", help="folder that MNIST lies in or is unpacked into (data)")
-    options = parser.parse_args()
+    options = parser.parse_args(args)
     try:
-        card = make(options.run, options.output, options.data_dir)
+        card = make(options.run, options.output, options.data_dir, half=options.half)
     except InputError as error:
         print(f"make_pretrained: error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -38,14 +40,15 @@ def main() -> int:
     return 0
 
 
-def make(run: Path, output: Path, data_dir: str) -> dict[str, object]:
+def make(run: Path, output: Path, data_dir: str, *, half: bool) -> dict[str, object]:
     """Write ``weights.ckpt`` and ``card.json``; returns the card.
 
     Raises:
         InputError: the run cannot be used, or the output's files are there already.
     """
     config_file = run / "config.yaml"
-    path = run / "checkpoints" / "best.ckpt"
+    best, last = (run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    path = best if best.is_file() else last
     checkpoint = read_checkpoint(path)
     if not config_file.is_file():
         raise InputError(f"{run}: is no folder of a run: it has no config.yaml")
@@ -61,7 +64,10 @@ def make(run: Path, output: Path, data_dir: str) -> dict[str, object]:
     data.setup("validate")
     data.setup("test")
 
+    if half:
+        checkpoint["state_dict"] = {name: weight.half() for name, weight in checkpoint["state_dict"].items()}
     classifier = Classifier(build_network(checkpoint, path))
+    held_out = len(data.val_dataloader().dataset)  # type: ignore[arg-type]
     output.mkdir(parents=True, exist_ok=True)
     names = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters", "pytorch-lightning_version")
     torch.save({name: checkpoint[name] for name in names}, weights_file)
@@ -69,6 +75,7 @@ def make(run: Path, output: Path, data_dir: str) -> dict[str, object]:
         "weights": weights_file.name,
         "sha256": hashlib.sha256(weights_file.read_bytes()).hexdigest(),
         "parameters": sum(weight.numel() for weight in checkpoint["state_dict"].values()),
+        "stored_as": "float16" if half else "float32",
         "recipe": {
             "model": checkpoint["hyper_parameters"],
             "data": checkpoint["datamodule_hyper_parameters"],
@@ -76,9 +83,10 @@ def make(run: Path, output: Path, data_dir: str) -> dict[str, object]:
         },
         "seed": config["seed_everything"],
         "epochs": config["trainer"]["max_epochs"],
-        "best_epoch": checkpoint["epoch"] + 1,
-        "data": "MNIST: 55,000 training images; 5,000 held out for validation; 10,000 test images, looked at once",
-        "val_acc": accuracy(classifier, data.val_dataloader()),
+        "epoch": checkpoint["epoch"] + 1,
+        "training_images": len(data.train_dataloader().dataset),  # type: ignore[arg-type]
+        "validation_images": held_out,
+        "val_acc": accuracy(classifier, data.val_dataloader()) if held_out else None,
         "test_acc": accuracy(classifier, data.test_dataloader()),
         "torch": torch.__version__,
     }
