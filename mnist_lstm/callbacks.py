@@ -345,10 +345,8 @@ def _sheet_of_distortions(images: Tensor, captions: list[str]) -> Figure:
     """Draw a row of digits as they are, and under it what training may make of them."""
     with torch.random.fork_rng(devices=[]):  # the run draws the same distortions, whether there is a sheet or not
         forms = [images.cpu(), *(distort(images.cpu()) for _ in range(1, ROWS))]
-    captions = captions + [""] * (SHEET_SIZE - COLUMNS)
-    return figures.digit_sheet(
-        torch.cat(forms), captions, "training digits, and below them distorted at random", COLUMNS
-    )
+    title = "training digits, and below them distorted at random"
+    return figures.digit_sheet(torch.cat(forms), captions * ROWS, title, COLUMNS)
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:
