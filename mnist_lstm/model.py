@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.straighten import straighten
 
 Cell = Literal["lstm", "gru", "rnn"]
 Init = Literal["orthogonal", "pytorch"]
@@ -35,6 +36,8 @@ class RowLSTM(nn.Module):
         readout: What the head sees of the last layer. final: the last state of each direction, both of which have seen
             the whole sequence; ``out[:, -1]`` would hold a backward state that has seen one step. mean_max: the mean
             and the maximum over all steps, so that nothing has to be carried to the end.
+        straighten: Take the sequences for normalised images, and bring these upright first; see
+            `mnist_lstm.straighten`.
 
     Raises:
         InputError: an argument is out of its range.
@@ -52,6 +55,7 @@ class RowLSTM(nn.Module):
         init: Init = "orthogonal",
         forget_bias: float | None = None,
         readout: Readout = "final",
+        straighten: bool = False,
     ) -> None:
         super().__init__()
         sizes = {
@@ -80,6 +84,7 @@ class RowLSTM(nn.Module):
             input_size, hidden_size, num_layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
         )
         self.readout = readout
+        self.straighten = straighten
         states = (2 if bidirectional else 1) * (2 if readout == "mean_max" else 1)
         self.head = nn.Linear(states * hidden_size, num_classes)
         if init == "orthogonal":
@@ -97,6 +102,8 @@ class RowLSTM(nn.Module):
         Returns:
             Logits ``(N, num_classes)``.
         """
+        if self.straighten:
+            sequences = straighten(sequences)
         outputs, state = self.rnn(sequences)  # (N, L, directions * H)
         if self.readout == "mean_max":
             summary = torch.cat([outputs.mean(dim=1), outputs.amax(dim=1)], dim=1)

@@ -38,6 +38,8 @@ class DigitClassifier(LightningModule):
             PyTorch's own with pytorch.
         readout: What the linear layer sees: the final state of each direction (final), or the mean and the maximum
             over all rows (mean_max).
+        straighten: Bring every image upright first, by the slant and the centre of its ink: fewer errors for one or
+            two percent of the time.
         optimizer: adamw (Loshchilov & Hutter 2019) or adam (Kingma & Ba 2015).
         learning_rate: Peak of the schedule, greater than 0. Chosen on validation with batches of 128: 0.003 and 0.006
             are within noise of each other.
@@ -65,6 +67,7 @@ class DigitClassifier(LightningModule):
         init: Init = "orthogonal",
         forget_bias: float | None = None,
         readout: Readout = "final",
+        straighten: bool = False,
         optimizer: Literal["adamw", "adam"] = "adamw",
         learning_rate: float = 6e-3,
         weight_decay: float | None = None,
@@ -85,7 +88,17 @@ class DigitClassifier(LightningModule):
             raise InputError(f"label_smoothing {label_smoothing}: must be at least 0 and less than 1")
         self.save_hyperparameters(logger=False)
         self.model = RowLSTM(
-            input_size, hidden_size, num_layers, num_classes, bidirectional, dropout, cell, init, forget_bias, readout
+            input_size,
+            hidden_size,
+            num_layers,
+            num_classes,
+            bidirectional,
+            dropout,
+            cell,
+            init,
+            forget_bias,
+            readout,
+            straighten,
         )
         self.val_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.test_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)

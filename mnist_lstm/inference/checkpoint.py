@@ -41,17 +41,20 @@ def _one_of(*values: str) -> Check:
     return lambda value: isinstance(value, str) and value in values
 
 
+_TRUE_OR_FALSE: tuple[Check, str] = (lambda value: isinstance(value, bool), "true or false")
+
 HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
     "input_size": (_whole(1, 4096), "a whole number from 1 to 4096"),
     "hidden_size": (_whole(1, 8192), "a whole number from 1 to 8192"),
     "num_layers": (_whole(1, 64), "a whole number from 1 to 64"),
     "num_classes": (_whole(1, 4096), "a whole number from 1 to 4096"),
-    "bidirectional": (lambda value: isinstance(value, bool), "true or false"),
+    "bidirectional": _TRUE_OR_FALSE,
     "dropout": (_number(0, 1), "a number from 0 to 1"),
     "cell": (_one_of("lstm", "gru", "rnn"), "lstm, gru or rnn"),
     "init": (_one_of("orthogonal", "pytorch"), "orthogonal or pytorch"),
     "forget_bias": (_number(-1e6, 1e6, optional=True), "a number or nothing"),
     "readout": (_one_of("final", "mean_max"), "final or mean_max"),
+    "straighten": _TRUE_OR_FALSE,
     "optimizer": (_one_of("adamw", "adam"), "adamw or adam"),
     "learning_rate": (_number(0, 1e6), "a number of at least 0"),
     "weight_decay": (_number(0, 1e6, optional=True), "a number of at least 0 or nothing"),
@@ -64,7 +67,17 @@ HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
 IGNORED = frozenset({"_instantiator"})
 """LightningCLI's default setting leaves an _instantiator, which names code; it is never called."""
 
-NETWORK = ("input_size", "hidden_size", "num_layers", "num_classes", "bidirectional", "dropout", "cell", "readout")
+NETWORK = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "num_classes",
+    "bidirectional",
+    "dropout",
+    "cell",
+    "readout",
+    "straighten",
+)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
