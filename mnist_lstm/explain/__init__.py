@@ -1,0 +1,1 @@
+"""What happens inside: recurrent cells by their equations, and what a trained network does with one picture."""

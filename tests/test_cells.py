@@ -1,0 +1,162 @@
+"""Cells by their equations: the same outputs and gradients as PyTorch's, for any shape."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mnist_lstm.errors import InputError
+from mnist_lstm.explain.cells import GRU, LSTM, RNN, Recurrent, by_equations
+
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+SIZE = st.integers(1, 12)
+
+
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """Return the largest error over the largest value."""
+    if not theirs.numel():
+        return 0.0
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    sizes=st.tuples(SIZE, st.integers(1, 40), st.integers(1, 3)),
+    batch=st.one_of(st.none(), st.integers(1, 6)),
+    steps=st.integers(1, 30),
+    options=st.fixed_dictionaries(
+        {"bias": st.booleans(), "batch_first": st.booleans(), "bidirectional": st.booleans()}
+    ),
+    projected=st.booleans(),
+    starts=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_outputs_and_gradients_are_pytorchs(
+    kind: str,
+    dtype: torch.dtype,
+    sizes: tuple[int, int, int],
+    batch: int | None,
+    steps: int,
+    options: dict[str, bool],
+    projected: bool,
+    starts: bool,
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    input_size, hidden_size, num_layers = sizes
+    proj_size = hidden_size // 2 if projected and kind == "lstm" else 0
+    theirs = KINDS[kind](input_size, hidden_size, num_layers, proj_size=proj_size, **options).to(dtype)
+    ours = by_equations(theirs)
+    shape = (steps,) if batch is None else (batch, steps) if options["batch_first"] else (steps, batch)
+    data = torch.randn(*shape, input_size, dtype=dtype)
+    states = num_layers * (2 if options["bidirectional"] else 1)
+    of_batch = () if batch is None else (batch,)
+    first = [torch.randn(states, *of_batch, size, dtype=dtype) for size in (proj_size or hidden_size, hidden_size)]
+    weighing = torch.randn(*shape, (proj_size or hidden_size) * (2 if options["bidirectional"] else 1), dtype=dtype)
+
+    results = []
+    for layer in (ours, theirs):
+        x, begin = data.clone().requires_grad_(), [s.clone().requires_grad_() for s in first]
+        state = None if not starts else (begin[0], begin[1]) if kind == "lstm" else begin[0]
+        outputs, last = layer(x, state)
+        last = list(last) if isinstance(last, tuple) else [last]
+        ((outputs * weighing).sum() + sum(s.square().sum() for s in last)).backward()
+        gradients = {name: weight.grad for name, weight in layer.named_parameters()}
+        results.append((outputs, *last, x.grad, *(gradients[name] for name in sorted(gradients))))
+        if starts:
+            results[-1] += tuple(s.grad for s in begin[: len(last)])
+    limit = 1e-6 if dtype == torch.float32 else 1e-14
+    for mine, expected in zip(*results, strict=True):
+        assert mine.shape == expected.shape
+        assert difference(mine, expected) < limit
+
+
+def test_every_gate_at_every_step() -> None:
+    torch.manual_seed(0)
+    layer = nn.LSTM(3, 5, num_layers=2, bidirectional=True, batch_first=True)
+    data = torch.randn(4, 7, 3)
+    outputs, (h, c), gates = LSTM.like(layer).trace(data)
+    assert len(gates) == 4
+    for of in gates:
+        assert list(of) == ["i", "f", "g", "o", "c", "h"]
+        assert all(values.shape == (4, 7, 5) for values in of.values())
+        assert all(of[name].min() > 0 and of[name].max() < 1 for name in "ifo")
+        torch.testing.assert_close(of["h"], of["o"] * of["c"].tanh())
+    torch.testing.assert_close(torch.cat([gates[2]["h"], gates[3]["h"]], dim=2), outputs)
+    # the forward direction comes from the left, the backward from the right
+    torch.testing.assert_close(
+        gates[2]["c"][:, 1:], (gates[2]["f"] * gates[2]["c"].roll(1, 1) + gates[2]["i"] * gates[2]["g"])[:, 1:]
+    )
+    torch.testing.assert_close(
+        gates[3]["c"][:, :-1], (gates[3]["f"] * gates[3]["c"].roll(-1, 1) + gates[3]["i"] * gates[3]["g"])[:, :-1]
+    )
+    torch.testing.assert_close(
+        torch.stack([of["c"][:, [-1, 0][way]] for of, way in zip(gates, (0, 1, 0, 1), strict=True)]), c
+    )
+    torch.testing.assert_close(h[3], gates[3]["h"][:, 0])
+
+
+@pytest.mark.parametrize(("cell", "kind"), [(LSTM, nn.LSTM), (GRU, nn.GRU), (RNN, nn.RNN)])
+def test_it_trains_as_pytorchs_does(cell: type[Recurrent], kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(0)
+    data, target = torch.randn(8, 6, 3, dtype=torch.float64), torch.randn(8, 4, dtype=torch.float64)
+    theirs = kind(3, 4, batch_first=True).double()
+    losses = []
+    for layer in (cell.like(theirs), copy.deepcopy(theirs)):
+        optimiser = torch.optim.Adam(layer.parameters(), 0.01)
+        curve = []
+        for _ in range(50):
+            loss = (layer(data)[0][:, -1] - target).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            curve.append(loss.item())
+        losses.append(curve)
+    assert losses[0][-1] < 0.8 * losses[0][0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+def test_a_fresh_one_has_pytorchs_weights() -> None:
+    torch.manual_seed(3)
+    ours = LSTM(5, 7, 2, bidirectional=True, proj_size=2)
+    torch.manual_seed(3)
+    theirs = nn.LSTM(5, 7, 2, bidirectional=True, proj_size=2)
+    assert {name: weight.shape for name, weight in ours.named_parameters()} == {
+        name: weight.shape for name, weight in theirs.named_parameters()
+    }
+    assert {weight.requires_grad for weight in ours.parameters()} == {True}
+    assert max(weight.abs().max() for weight in ours.parameters()) < 7**-0.5
+    theirs.load_state_dict(ours.state_dict())
+    data = torch.randn(3, 2, 5)
+    torch.testing.assert_close(ours(data), theirs(data))
+
+
+def test_dropout_between_layers_while_training_alone() -> None:
+    torch.manual_seed(0)
+    layer = LSTM.like(nn.LSTM(3, 5, 2, dropout=0.5))
+    data = torch.randn(4, 2, 3)
+    assert not torch.equal(layer(data)[0], layer(data)[0])
+    assert torch.equal(layer.eval()(data)[0], layer(data)[0])
+    assert not LSTM.like(layer_in_eval := nn.LSTM(3, 5).eval()).training
+    assert not layer_in_eval.training
+
+
+def test_what_is_not_taken() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.randn(3, 2)])
+    with pytest.raises(InputError, match="one tensor"):
+        LSTM(2, 4)(packed)
+    with pytest.raises(InputError, match="2 numbers a step"):
+        LSTM(2, 4)(torch.randn(3, 1, 5))
+    with pytest.raises(InputError, match="2 numbers a step"):
+        LSTM(2, 4)(torch.randn(0, 1, 2))
+    with pytest.raises(InputError, match="first state"):
+        LSTM(2, 4)(torch.randn(3, 1, 2), (torch.zeros(1, 1, 4), torch.zeros(1, 2, 4)))
+    with pytest.raises(InputError, match="other equations"):
+        LSTM.like(nn.GRU(2, 4))
+    with pytest.raises(InputError, match="neither"):
+        by_equations(nn.RNN(2, 4, nonlinearity="relu"))
