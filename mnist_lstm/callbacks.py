@@ -120,7 +120,7 @@ class HyperParameters(Callback):
         plain = {
             name: value if isinstance(value, bool | int | float) else str(value) for name, value in options.items()
         }
-        for summary in hparams_summary(plain, {self.METRIC: 0.0}):  # type: ignore[no-untyped-call]
+        for summary in hparams_summary(plain, {self.METRIC: 0.0}):
             writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

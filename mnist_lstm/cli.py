@@ -5,6 +5,7 @@ PyTorch and Lightning take seconds to import, so ``--help``, ``--version`` and a
 
 import os
 import sys
+from importlib import import_module
 from importlib.metadata import version
 
 from mnist_lstm.errors import InputError, TrainingError, printable
@@ -20,6 +21,8 @@ commands:
   test       tell a checkpoint's accuracy on the test images
   predict    classify the test images, or those of an IDX file, as CSV lines
   classify   name the digit in any picture: photo, scan, drawing, array
+  explain    show what the network does with a digit, row by row
+  lesson     run an experiment that teaches something about LSTMs
 
   mnist-lstm COMMAND --help tells the options of a command.
 
@@ -34,10 +37,19 @@ examples:
   mnist-lstm fit --config configs/cpu.yaml --ckpt_path last --trainer.max_epochs 24
   mnist-lstm test --ckpt_path best
   mnist-lstm classify seven.jpg
+  mnist-lstm explain seven.jpg
+  mnist-lstm lesson vanishing
 """
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMMANDS = (*LIGHTNING_COMMANDS, "classify")
+OWN_COMMANDS = {
+    "classify": "mnist_lstm.inference.command",
+    "explain": "mnist_lstm.explain.command",
+    "lesson": "mnist_lstm.lessons.command",
+}
+"""Commands without LightningCLI, and the modules that run them."""
+
+COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -65,7 +77,10 @@ def main(args: list[str] | None = None) -> int:
     # Read when PyTorch is imported; other OpenMP libraries than GNU's do not know the name.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        return _run_classify(args[1:]) if args[0] == "classify" else _run_lightning(args)
+        if args[0] in OWN_COMMANDS:
+            code: int = import_module(OWN_COMMANDS[args[0]]).run(args[1:])
+            return code
+        return _run_lightning(args)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except SystemExit as stop:
@@ -76,19 +91,13 @@ def main(args: list[str] | None = None) -> int:
     except BrokenPipeError:
         # whoever reads the output has had enough, `head` for one; Python would complain again when it flushes
         sys.stdout = None
-        if args[0] in ("predict", "classify"):
+        if args[0] == "predict" or args[0] in OWN_COMMANDS:
             return 0
         return _complain("ended early, since nobody reads its output any more", 1)
     except Exception as error:
         if debug:
             raise
         return _explain(error)
-
-
-def _run_classify(args: list[str]) -> int:
-    from mnist_lstm.inference.command import run
-
-    return run(args)
 
 
 def _run_lightning(args: list[str]) -> int:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mnist_lstm.mnist_format import CLASS_NAMES
 
-BLUE, ORANGE = "#0072b2", "#d55e00"
-"""Two colours that people with any kind of colour vision tell apart (Okabe & Ito 2008)."""
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+"""Colours that people with any kind of colour vision tell apart (Okabe & Ito 2008)."""
 
 Points = Sequence[tuple[int, float]]
 

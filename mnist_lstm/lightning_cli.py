@@ -309,8 +309,8 @@ class MNISTCLI(LightningCLI):
 
     def _suit_the_cpu(self) -> None:
         """Take as many threads as pay, and say so if the precision does not."""
-        sizes = self.model.hparams
-        threads = training_threads(self.datamodule.hparams["batch_size"], sizes["input_size"], sizes["hidden_size"])
+        rnn = self.model.model.rnn
+        threads = training_threads(self.datamodule.hparams["batch_size"], rnn.input_size, rnn.hidden_size)
         torch.set_num_threads(threads)
         if str(self.trainer.precision).startswith("bf16") and lacks_bfloat16() and _is_rank_zero():
             print(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.scan import SCANS, Scan, is_by_pixel, scan
 from mnist_lstm.straighten import straighten
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -38,6 +39,8 @@ class RowLSTM(nn.Module):
             and the maximum over all steps, so that nothing has to be carried to the end.
         straighten: Take the sequences for normalised images, and bring these upright first; see
             `mnist_lstm.straighten`.
+        scan: The order in which a picture is read, if sequences are pictures ``(N, H, W)``: rows, columns, pixels or
+            permuted; see `mnist_lstm.scan`. With the last two, a step is one of the input_size pixels of a row.
 
     Raises:
         InputError: an argument is out of its range.
@@ -56,6 +59,7 @@ class RowLSTM(nn.Module):
         forget_bias: float | None = None,
         readout: Readout = "final",
         straighten: bool = False,
+        scan: Scan = "rows",
     ) -> None:
         super().__init__()
         sizes = {
@@ -79,12 +83,16 @@ class RowLSTM(nn.Module):
             raise InputError(f"forget_bias {forget_bias}: only an lstm has forget gates, and cell is {cell}")
         if readout not in ("final", "mean_max"):
             raise InputError(f"readout {readout!r}: must be final or mean_max")
+        if scan not in SCANS:
+            raise InputError(f"scan {scan!r}: must be one of {', '.join(SCANS)}")
 
+        width = 1 if is_by_pixel(scan) else input_size
         self.rnn = _CELLS[cell](
-            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
+            width, hidden_size, num_layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
         )
         self.readout = readout
         self.straighten = straighten
+        self.scan = scan
         states = (2 if bidirectional else 1) * (2 if readout == "mean_max" else 1)
         self.head = nn.Linear(states * hidden_size, num_classes)
         if init == "orthogonal":
@@ -97,14 +105,20 @@ class RowLSTM(nn.Module):
         """Name the class of each sequence.
 
         Args:
-            sequences: float tensor ``(N, L, input_size)``.
+            sequences: float tensor ``(N, L, input_size)``, such as normalised images.
 
         Returns:
             Logits ``(N, num_classes)``.
         """
-        if self.straighten:
-            sequences = straighten(sequences)
-        outputs, state = self.rnn(sequences)  # (N, L, directions * H)
+        return self.answer(self.lay_out(sequences))
+
+    def lay_out(self, images: Tensor) -> Tensor:
+        """Bring images upright and into the order of reading: ``(N, H, W)`` to ``(N, L, numbers a step)``."""
+        return scan(straighten(images) if self.straighten else images, self.scan)
+
+    def answer(self, steps: Tensor) -> Tensor:
+        """Read what is laid out, ``(N, L, numbers a step)``; returns logits ``(N, num_classes)``."""
+        outputs, state = self.rnn(steps)  # (N, L, directions * H)
         if self.readout == "mean_max":
             summary = torch.cat([outputs.mean(dim=1), outputs.amax(dim=1)], dim=1)
         else:

@@ -17,6 +17,7 @@ from mnist_lstm.data import Batch
 from mnist_lstm.errors import InputError
 from mnist_lstm.interval import Interval
 from mnist_lstm.model import Cell, Init, Readout, RowLSTM
+from mnist_lstm.scan import Scan
 from mnist_lstm.schedule import Schedule, learning_rate_factor
 
 
@@ -40,6 +41,7 @@ class DigitClassifier(LightningModule):
             over all rows (mean_max).
         straighten: Bring every image upright first, by the slant and the centre of its ink: fewer errors for one or
             two percent of the time.
+        scan: Order of reading: rows; columns; pixels, one by one in 784 steps; permuted, these in a fixed random order.
         optimizer: adamw (Loshchilov & Hutter 2019) or adam (Kingma & Ba 2015).
         learning_rate: Peak of the schedule, greater than 0. Chosen on validation with batches of 128: 0.003 and 0.006
             are within noise of each other.
@@ -68,6 +70,7 @@ class DigitClassifier(LightningModule):
         forget_bias: float | None = None,
         readout: Readout = "final",
         straighten: bool = False,
+        scan: Scan = "rows",
         optimizer: Literal["adamw", "adam"] = "adamw",
         learning_rate: float = 6e-3,
         weight_decay: float | None = None,
@@ -99,6 +102,7 @@ class DigitClassifier(LightningModule):
             forget_bias,
             readout,
             straighten,
+            scan,
         )
         self.val_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.test_acc = MulticlassAccuracy(num_classes, average="micro", validate_args=False)

@@ -64,7 +64,7 @@ def evaluate(options: argparse.Namespace) -> None:
     for option, file in (("--sheet", options.sheet), ("--output", options.output)):
         if file is not None and file.exists():
             raise InputError(f"{option} {file}: exists already and is not overwritten; name another file")
-    paths = [find_checkpoint(name, Path("runs")) for name in options.checkpoints]
+    paths = [find_checkpoint(name, Path("runs"), "checkpoint") for name in options.checkpoints]
     classifiers = [load_classifier(path) for path in paths]  # a bad one shows before the first has been run
     images, labels = test_images(options.data_dir)
 

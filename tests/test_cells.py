@@ -19,9 +19,10 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest error over the largest value."""
     if not theirs.numel():
         return 0.0
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30))
+    return float((ours - theirs).detach().abs().max() / theirs.detach().abs().max().clamp(min=1e-30))
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
@@ -50,7 +51,8 @@ def test_outputs_and_gradients_are_pytorchs(
     torch.manual_seed(seed)
     input_size, hidden_size, num_layers = sizes
     proj_size = hidden_size // 2 if projected and kind == "lstm" else 0
-    theirs = KINDS[kind](input_size, hidden_size, num_layers, proj_size=proj_size, **options).to(dtype)
+    more = {"proj_size": proj_size} if proj_size else {}
+    theirs = KINDS[kind](input_size, hidden_size, num_layers, **more, **options).to(dtype)
     ours = by_equations(theirs)
     shape = (steps,) if batch is None else (batch, steps) if options["batch_first"] else (steps, batch)
     data = torch.randn(*shape, input_size, dtype=dtype)
@@ -67,9 +69,9 @@ def test_outputs_and_gradients_are_pytorchs(
         last = list(last) if isinstance(last, tuple) else [last]
         ((outputs * weighing).sum() + sum(s.square().sum() for s in last)).backward()
         gradients = {name: weight.grad for name, weight in layer.named_parameters()}
-        results.append((outputs, *last, x.grad, *(gradients[name] for name in sorted(gradients))))
-        if starts:
-            results[-1] += tuple(s.grad for s in begin[: len(last)])
+        # of all weights as one: a single number of them may be the small difference of large ones
+        together = torch.cat([gradients[name].flatten() for name in sorted(gradients)])
+        results.append([outputs, *last, x.grad, together, *(s.grad for s in begin[: len(last)] if starts)])
     limit = 1e-6 if dtype == torch.float32 else 1e-14
     for mine, expected in zip(*results, strict=True):
         assert mine.shape == expected.shape
@@ -121,6 +123,7 @@ def test_it_trains_as_pytorchs_does(cell: type[Recurrent], kind: type[nn.RNNBase
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 def test_a_fresh_one_has_pytorchs_weights() -> None:
     torch.manual_seed(3)
     ours = LSTM(5, 7, 2, bidirectional=True, proj_size=2)

@@ -84,7 +84,7 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.batch_first, self.dropout = batch_first, dropout
+        self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
         self.suffixes = ("", "_reverse") if bidirectional else ("",)
         self.proj_size = proj_size
         shown = proj_size or hidden_size

@@ -14,6 +14,7 @@ from torch import Tensor
 from mnist_lstm.errors import InputError
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.model import RowLSTM
+from mnist_lstm.scan import SCANS
 
 MAX_BYTES = 2**31
 """Largest checkpoint that is read: 2 GiB. This project's own have 1 to 7 MB."""
@@ -55,6 +56,7 @@ HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
     "forget_bias": (_number(-1e6, 1e6, optional=True), "a number or nothing"),
     "readout": (_one_of("final", "mean_max"), "final or mean_max"),
     "straighten": _TRUE_OR_FALSE,
+    "scan": (_one_of(*SCANS), ", ".join(SCANS)),
     "optimizer": (_one_of("adamw", "adam"), "adamw or adam"),
     "learning_rate": (_number(0, 1e6), "a number of at least 0"),
     "weight_decay": (_number(0, 1e6, optional=True), "a number of at least 0 or nothing"),
@@ -77,6 +79,7 @@ NETWORK = (
     "cell",
     "readout",
     "straighten",
+    "scan",
 )
 
 
@@ -125,7 +128,7 @@ def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
     # the weights come from the file: no memory for others, however large the file says that they are
     with torch.device("meta"):
         network = RowLSTM(**options, init="pytorch")
-    shape = network.rnn.input_size, network.head.out_features
+    shape = known.get("input_size", SIZE), network.head.out_features
     if shape != (SIZE, len(CLASS_NAMES)):
         raise InputError(
             f"{path}: its network reads {shape[0]} numbers a row and knows {shape[1]} classes; "

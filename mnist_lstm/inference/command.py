@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mnist_lstm.errors import InputError, printable
+from mnist_lstm.errors import printable
 
 if TYPE_CHECKING:
     from mnist_lstm.inference.classify import Classifier, Prediction
@@ -89,12 +89,14 @@ def run(args: list[str]) -> int:
         InputError: the checkpoint or the folder for ``--show`` cannot be used.
     """
     options = parser().parse_args(args)
-    show = None if options.show is None else _new_folder(options.show)
+
+    from mnist_lstm.runs import empty_folder, find_checkpoint
+
+    show = None if options.show is None else empty_folder("--show", options.show)
 
     from mnist_lstm.inference.classify import load_classifier
     from mnist_lstm.inference.sources import expand
     from mnist_lstm.inference.view import draw_view
-    from mnist_lstm.runs import find_checkpoint
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may not be in the terminal's alphabet
@@ -109,8 +111,7 @@ def run(args: list[str]) -> int:
         for source, prediction in batch:
             if prediction.status == "error":
                 failed += 1
-                where = _where(source.file, source.index)
-                print(f"mnist-lstm: error: {where}: {printable(prediction.message)}", file=sys.stderr)
+                print(f"mnist-lstm: error: {source.name}: {printable(prediction.message)}", file=sys.stderr)
             tell(source, prediction)
             if show is not None and source.image is not None:
                 name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
@@ -194,7 +195,7 @@ def _table(out: TextIO, names: list[str]) -> Writer:
     print(f"{'picture':<{wide}}  digit  probability  second choice", file=out)
 
     def tell(source: "Source", prediction: "Prediction") -> None:
-        name = f"{_where(source.file, source.index):<{wide}}"
+        name = f"{source.name:<{wide}}"
         note = {"ok": "", "unsure": "unsure", "error": "error"}.get(
             prediction.status, f"{prediction.status}: {prediction.message}"
         )
@@ -267,10 +268,6 @@ def _file_name(file: "str | Source") -> str:
     return printable(str(getattr(file, "file", file)))
 
 
-def _where(file: str, index: int | None) -> str:
-    return printable(file if index is None else f"{file}[{index}]")
-
-
 # what is taken
 
 
@@ -288,15 +285,3 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a number between 0 and 1")
     return share
-
-
-def _new_folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = next(folder.iterdir(), None)
-    except OSError as error:
-        raise InputError(f"--show {name}: cannot be made ({error.strerror or error})") from error
-    if taken is not None:
-        raise InputError(f"--show {name}: holds files already and none is overwritten; name a new folder")
-    return folder

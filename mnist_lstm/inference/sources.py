@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, printable
 from mnist_lstm.idx import MAX_PIXELS, iterate_images
 from mnist_lstm.inference.reading import SUFFIXES, Levels, from_array, read_picture
 from mnist_lstm.mnist_format import SIZE
@@ -37,6 +37,11 @@ class Source:
     levels: Levels | None
     image: Image.Image | None
     message: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file, and the index in it, as a text that can be printed."""
+        return printable(self.file if self.index is None else f"{self.file}[{self.index}]")
 
 
 def expand(names: list[str]) -> list[str | Source]:

@@ -1,0 +1,181 @@
+"""``mnist-lstm explain``: figures and numbers of what the network does with a digit."""
+
+import argparse
+import json
+import sys
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_lstm.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mnist_lstm.explain.explanation import Explanation
+    from mnist_lstm.inference.classify import Classifier
+    from mnist_lstm.inference.sources import Source
+
+DESCRIPTION = """\
+Show what the network does with a digit, row by row.
+
+Writes into a folder:
+  belief.png    how probable each digit is to the network after each row: when does it know?
+  gates-*.png   gates, cell state and hidden state of every unit at every row
+  rows-*.png    gradient of the loss by pixel and by row, beside that of untrained networks of the same sizes,
+                an LSTM and a plain RNN; and the answer with each row made paper
+  numbers.json  all the numbers in these figures
+"""
+
+EPILOG = """\
+examples:
+  mnist-lstm explain seven.jpg
+  mnist-lstm explain t10k-images-idx3-ubyte.gz --limit 10
+  mnist-lstm explain seven.jpg --ckpt_path best --compare runs/mnist/version_0/checkpoints/best.ckpt
+"""
+
+DPI = 90
+
+MOST = 20
+"""Digits at once; more do not fit into a figure that can be read."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    result = argparse.ArgumentParser(
+        "mnist-lstm explain",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument(
+        "pictures", nargs="+", metavar="PICTURE", help="what classify takes: file, folder, array file, or -"
+    )
+    result.add_argument(
+        "--ckpt_path",
+        metavar="FILE",
+        help="checkpoint of mnist-lstm fit, or last or best of the newest run; default: the weights of this package",
+    )
+    result.add_argument(
+        "--compare", metavar="FILE", help="another checkpoint, whose gradient by row is to stand beside this one's"
+    )
+    result.add_argument(
+        "--label",
+        type=int,
+        choices=range(10),
+        metavar="D",
+        help="the true digit of the pictures, whose loss is differentiated; default: the answer",
+    )
+    result.add_argument(
+        "--limit",
+        type=int,
+        choices=range(1, MOST + 1),
+        default=10,
+        metavar="N",
+        help=f"first N pictures (10; up to {MOST})",
+    )
+    result.add_argument(
+        "--output", metavar="DIR", help="new or empty folder; default: explained/PICTURE/version_N, a new one each time"
+    )
+    return result
+
+
+def run(args: list[str]) -> int:
+    """Explain.
+
+    Args:
+        args: the command line behind ``explain``.
+
+    Returns:
+        0, or 2 if any picture could not be read.
+
+    Raises:
+        InputError: a checkpoint or the folder cannot be used, or there is no digit at all.
+    """
+    options = parser().parse_args(args)
+
+    from mnist_lstm.explain import figures
+    from mnist_lstm.explain.explanation import explain, untrained
+    from mnist_lstm.inference.classify import Classifier, load_classifier
+    from mnist_lstm.progress import track
+    from mnist_lstm.runs import empty_folder, find_checkpoint, new_run
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # oddities in files that can be read all the same
+    folder = None if options.output is None else empty_folder("--output", options.output)
+
+    def load(name: str | None, option: str) -> Classifier:
+        return load_classifier(None if name is None else find_checkpoint(name, Path("runs"), option))
+
+    classifier = load(options.ckpt_path, "--ckpt_path")
+    network = classifier.network
+    others = {"an untrained LSTM": untrained(network, "lstm"), "an untrained RNN": untrained(network, "rnn")}
+    if options.compare is not None:
+        others[printable(options.compare)[-40:]] = load(options.compare, "--compare").network
+
+    digits, failed = _find(classifier, options.pictures, options.limit)
+    if not digits:
+        raise InputError("there is no digit to explain")
+    explanations = {
+        name: explain(network, image, options.label, others)
+        for name, image in track(digits.items(), "following the digits")
+    }
+    if folder is None:
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(next(iter(digits))).stem)[:60]
+        folder = new_run(Path("explained"), stem or "picture", "--output")
+    sheet = figures.belief_sheet(list(explanations.values()), [name[-24:] for name in explanations])
+    sheet.savefig(folder / "belief.png", dpi=DPI)
+    directions = 2 if network.rnn.bidirectional else 1
+    for index, (name, explanation) in enumerate(track(explanations.items(), "drawing")):
+        number = f"{index:02d}"
+        title = f"{name[-60:]}: {explanation.answer} ({explanation.belief[-1].max():.2%})"
+        figures.gates_sheet(explanation, directions, title).savefig(folder / f"gates-{number}.png", dpi=DPI)
+        figures.rows_sheet(explanation, title).savefig(folder / f"rows-{number}.png", dpi=DPI)
+    numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explanations.items()]
+    (folder / "numbers.json").write_text(json.dumps(numbers) + "\n", encoding="utf-8")
+    for name, explanation in explanations.items():
+        _tell(name, explanation)
+    print(f"figures     {printable(str(folder))}")
+    return 2 if failed else 0
+
+
+def _tell(name: str, explanation: "Explanation") -> None:
+    wide = 12
+    belief = explanation.belief
+    print(f"{'picture':<{wide}}{name}")
+    print(f"{'answer':<{wide}}{explanation.answer}  ({belief[-1].max():.2%})")
+    before = belief.argmax(dim=1)[: explanation.known_from - 1].tolist()
+    said = [digit for index, digit in enumerate(before) if index == 0 or digit != before[index - 1]]
+    guesses = f"; before: {', '.join(map(str, said))}" if said else ""
+    print(f"{'knows it':<{wide}}from row {explanation.known_from} of {len(belief)} on{guesses}")
+    strongest = explanation.norms["this network"].argsort(descending=True)[:3] + 1
+    print(f"{'gradient':<{wide}}largest at rows {', '.join(map(str, strongest.tolist()))}")
+    needed = ", ".join(f"row {row} ({digit} instead)" for row, digit in explanation.needed.items())
+    print(f"{'needs':<{wide}}{needed or 'no single row: with any one made paper, the answer is the same'}")
+
+
+def _find(classifier: "Classifier", names: list[str], limit: int) -> "tuple[dict[str, Tensor], int]":
+    """Find the first digits in the pictures; say what is wrong with the others."""
+    import torch
+
+    from mnist_lstm.inference.classify import prepare
+    from mnist_lstm.inference.sources import expand, read
+
+    def complain(source: "Source", message: str) -> None:
+        print(f"mnist-lstm: error: {source.name}: {printable(message)}", file=sys.stderr)
+
+    digits: dict[str, Tensor] = {}
+    failed = 0
+    for source in islice(read(expand(names), limit), limit):
+        if source.levels is None:
+            failed += 1
+            complain(source, source.message)
+            continue
+        (prediction,) = classifier.predict([prepare(source.levels)])
+        if len(prediction.seen) != 1:
+            failed += 1
+            complain(source, prediction.message.replace("; --split (split=True) reads them one by one", "; give one"))
+            continue
+        digits[source.name] = torch.tensor(prediction.seen[0])
+    return digits, failed

@@ -1,0 +1,95 @@
+"""``mnist-lstm lesson``: run one of the lessons, and keep its figure and its numbers."""
+
+import ast
+import json
+import textwrap
+from argparse import RawDescriptionHelpFormatter
+from importlib.util import find_spec
+from pathlib import Path
+
+from mnist_lstm.errors import InputError, printable
+from mnist_lstm.lessons import MODULES, load
+
+USAGE = "usage: mnist-lstm lesson NAME [--output DIR] [OPTION ...]"
+
+
+def run(args: list[str]) -> int:
+    """Run a lesson.
+
+    Args:
+        args: the command line behind ``lesson``.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: there is no such lesson, or an option cannot be used.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if args else 2
+    name = args[0]
+    if name not in MODULES:
+        raise InputError(f"{name!r} is no lesson; lessons: {', '.join(MODULES)}")
+
+    import torch
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    from mnist_lstm.runs import empty_folder, new_run
+
+    class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Leave equations as they are."""
+
+    lesson = load(name)
+    text = (lesson.__doc__ or "").strip()
+    parser = ArgumentParser(f"mnist-lstm lesson {name}", description=text, formatter_class=Formatter)
+    parser.add_argument(
+        "--output",
+        type=str | None,
+        default=None,
+        metavar="DIR",
+        help="New or empty folder; default: lessons/NAME/version_N, a new one each time.",
+    )
+    parser.add_function_arguments(lesson.run)
+    options = parser.parse_args(args[1:]).as_dict()
+    output = options.pop("output")
+    folder = None if output is None else empty_folder("--output", output)
+    print(f"{textwrap.fill(text.splitlines()[0], 100)}\n", flush=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the networks here are so small that threads only wait for each other
+    try:
+        result = lesson.run(**options)
+    finally:
+        torch.set_num_threads(threads)
+    folder = new_run(Path("lessons"), name, "--output") if folder is None else folder
+    result.figure.savefig(folder / f"{name}.png", dpi=90)
+    (folder / f"{name}.json").write_text(json.dumps({"options": options, **result.numbers}, indent=1) + "\n")
+    print("\n".join(result.lines))
+    print(f"\nfigure  {printable(str(folder / f'{name}.png'))}\nnumbers {printable(str(folder / f'{name}.json'))}")
+    print(f"why     mnist-lstm lesson {name} --help")
+    return 0
+
+
+def overview() -> str:
+    """Name the lessons, with the first line of each one's text."""
+    lines = [f"  {name:<12} {_first_line(module)}" for name, module in MODULES.items()]
+    return "\n".join(
+        [
+            USAGE,
+            "",
+            "Experiments that teach something about LSTMs. Each runs in under a minute, prints what came out, and",
+            "draws a figure of it. mnist-lstm lesson NAME --help explains the idea and tells the options.",
+            "",
+            "lessons:",
+            *lines,
+        ]
+    )
+
+
+def _first_line(module: str) -> str:
+    # read, not imported: the overview must not wait for PyTorch
+    spec = find_spec(f"mnist_lstm.lessons.{module}")
+    assert spec is not None
+    assert spec.origin is not None
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+    return (text or "").splitlines()[0]
