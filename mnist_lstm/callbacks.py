@@ -25,7 +25,10 @@ from torch.utils.tensorboard.summary import hparams as hparams_summary
 from mnist_lstm import figures
 from mnist_lstm.augment import distort
 from mnist_lstm.data import Batch, MNISTDataModule
+from mnist_lstm.explain import figures as explain_figures
+from mnist_lstm.explain.explanation import explain
 from mnist_lstm.mnist_format import CLASS_NAMES, normalise
+from mnist_lstm.model import RowLSTM
 
 COLUMNS, ROWS = 8, 4
 SHEET_SIZE = COLUMNS * ROWS
@@ -194,7 +197,7 @@ class Pictures(Callback):
     ) -> None:
         """Keep what the pictures show."""
         images, labels = batch
-        if self._is_due(trainer) and labels is not None:
+        if _writer(trainer) is not None and _is_due(trainer, self.every_n_epochs) and labels is not None:
             self._images.append(images)
             self._labels.append(labels)
             self._logits.append(outputs)
@@ -223,11 +226,39 @@ class Pictures(Callback):
         sheet = figures.digit_sheet(images[worst], captions, f"worst mistakes of the {title}")
         _add_figure(writer, "val/worst_mistakes", sheet, trainer.global_step)
 
-    def _is_due(self, trainer: Trainer) -> bool:
-        if trainer.sanity_checking or _writer(trainer) is None:
-            return False
-        epoch = trainer.current_epoch + 1
-        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
+class Explanations(Callback):
+    """Show in TensorBoard what the network does with a few validation digits, always the same ones.
+
+    Args:
+        every_n_epochs: at least 1.
+    """
+
+    DIGITS = 3
+
+    def __init__(self, every_n_epochs: int) -> None:
+        self.every_n_epochs = every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw belief by row, gates, and gradients, with the weights that are being validated."""
+        writer = _writer(trainer)
+        data_module = trainer.datamodule  # type: ignore[attr-defined]
+        if writer is None or not isinstance(data_module, MNISTDataModule) or not _is_due(trainer, self.every_n_epochs):
+            return
+        digits = data_module.val_dataloader().dataset
+        images, labels = digits.images[: self.DIGITS].cpu(), digits.labels[: self.DIGITS]  # type: ignore[attr-defined]
+        with torch.inference_mode(False), torch.enable_grad():
+            network: RowLSTM = pl_module.model  # type: ignore[assignment]
+            explained = [explain(network, image, int(label)) for image, label in zip(images, labels, strict=True)]
+        epoch = f"epoch {trainer.current_epoch + 1}"
+        captions = [f"a {CLASS_NAMES[explanation.label]}, {epoch}" for explanation in explained]
+        sheet = explain_figures.belief_sheet(explained, captions)
+        _add_figure(writer, "explain/belief", sheet, trainer.global_step)
+        for index, (explanation, caption) in enumerate(zip(explained, captions, strict=True)):
+            gates = explain_figures.gates_sheet(explanation, 2 if network.rnn.bidirectional else 1, caption)
+            _add_figure(writer, f"explain/gates_{index}", gates, trainer.global_step)
+            rows = explain_figures.rows_sheet(explanation, caption)
+            _add_figure(writer, f"explain/rows_{index}", rows, trainer.global_step)
 
 
 class BarProgress(RichProgressBar):
@@ -339,6 +370,12 @@ class CSVPredictions(Callback):
         for digit, probability, label in zip(digits.tolist(), best.tolist(), known, strict=True):
             print(f"{self._index},{CLASS_NAMES[digit]},{probability:.6f},{label}", file=self._file)
             self._index += 1
+
+
+def _is_due(trainer: Trainer, every_n_epochs: int) -> bool:
+    """Tell whether this epoch's pictures are to be drawn."""
+    epoch = trainer.current_epoch + 1
+    return not trainer.sanity_checking and (epoch % every_n_epochs == 0 or epoch == trainer.max_epochs)
 
 
 def _sheet_of_distortions(images: Tensor, captions: list[str]) -> Figure:

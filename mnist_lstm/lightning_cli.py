@@ -27,6 +27,7 @@ from mnist_lstm.callbacks import (
     BarProgress,
     BestCheckpoint,
     CSVPredictions,
+    Explanations,
     HyperParameters,
     LastCheckpoint,
     Pictures,
@@ -123,7 +124,13 @@ class MNISTCLI(LightningCLI):
                 "--pictures_every_n_epochs",
                 NonNegativeInt,
                 5,
-                "Confusion matrix and worst validation mistakes in TensorBoard; 0 leaves all pictures out.",
+                "Confusion matrix and worst validation mistakes in TensorBoard; 0 leaves these pictures out.",
+            ),
+            (
+                "--explain_every_n_epochs",
+                NonNegativeInt,
+                0,
+                "What the network does with three validation digits, row by row; takes some seconds a time. 0: never.",
             ),
         ):
             parser.add_argument(name, type=kind, default=default, help=text if subcommand == "fit" else SUPPRESS)
@@ -216,6 +223,8 @@ class MNISTCLI(LightningCLI):
                 callbacks += [LearningRateMonitor("step"), HyperParameters()]
                 if self.config.fit.pictures_every_n_epochs:
                     callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
+                if self.config.fit.explain_every_n_epochs:
+                    callbacks.append(Explanations(self.config.fit.explain_every_n_epochs))
             if options["enable_checkpointing"] is not False:
                 # in this order: what is kept as the last knows which is the best
                 folder = self.run / "checkpoints"

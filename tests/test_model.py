@@ -6,6 +6,7 @@ from torch import nn
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.model import RowLSTM
+from mnist_lstm.scan import SCANS, permutation
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -69,6 +70,28 @@ def test_mean_and_maximum_are_over_all_steps() -> None:
     assert model.head.in_features == 4 * 16
 
 
+def test_pictures_are_read_in_the_order_that_is_asked_for() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(3, 28, 28)
+    models = {order: RowLSTM(hidden_size=8, scan=order) for order in SCANS}
+    for order, width in (("rows", 28), ("columns", 28), ("pixels", 1), ("permuted", 1)):
+        assert models[order].rnn.input_size == width
+    states = models["columns"].rnn(images.transpose(1, 2))[0]
+    torch.testing.assert_close(models["columns"](images), models["columns"].head(states[:, -1]))
+    states = models["pixels"].rnn(images.reshape(3, 784, 1))[0]
+    torch.testing.assert_close(models["pixels"](images), models["pixels"].head(states[:, -1]))
+    shuffled = models["permuted"].lay_out(images)[:, :, 0]
+    assert not torch.equal(shuffled, images.flatten(1))
+    assert torch.equal(shuffled.sort(dim=1).values, images.flatten(1).sort(dim=1).values)
+
+
+def test_the_scrambled_order_is_the_same_for_ever() -> None:
+    torch.manual_seed(1)  # of no account
+    order = permutation(784)
+    assert torch.equal(order.sort().values, torch.arange(784))
+    assert order[:8].tolist() == [35, 507, 108, 214, 505, 581, 622, 350]
+
+
 def test_orthogonal_initial_weights() -> None:
     model = RowLSTM(hidden_size=16, num_layers=2, bidirectional=True)
     for name, parameter in model.rnn.named_parameters():
@@ -108,6 +131,7 @@ def test_the_forget_bias_is_what_the_two_biases_add_up_to(init: str) -> None:
         ({"dropout": float("nan"), "num_layers": 2}, "dropout nan"),
         ({"dropout": 0.5}, "acts between layers"),
         ({"readout": "last"}, "readout 'last': must be final or mean_max"),
+        ({"scan": "diagonal"}, "scan 'diagonal': must be one of rows, columns, pixels, permuted"),
         ({"cell": "transformer"}, "cell 'transformer'"),
         ({"init": "zeros"}, "init 'zeros'"),
         ({"cell": "gru", "forget_bias": 1.0}, "only an lstm has forget gates"),

@@ -111,19 +111,19 @@ class Recurrent(nn.Module):
         """
         if not isinstance(layer, cls.peer):
             raise InputError(f"a {type(layer).__name__} has other equations than {cls.peer.__name__}'s")
-        copy = cls(
-            layer.input_size,
-            layer.hidden_size,
-            layer.num_layers,
-            layer.bias,
-            layer.batch_first,
-            layer.dropout,
-            layer.bidirectional,
-            layer.proj_size,
-        )
-        copy.load_state_dict(layer.state_dict())
-        first = next(layer.parameters())
-        return copy.to(first.device, first.dtype).train(layer.training)
+        with torch.device("meta"):  # initial weights would be drawn from the generator, and nobody needs them
+            copy = cls(
+                layer.input_size,
+                layer.hidden_size,
+                layer.num_layers,
+                layer.bias,
+                layer.batch_first,
+                layer.dropout,
+                layer.bidirectional,
+                layer.proj_size,
+            )
+        copy.load_state_dict({name: weight.clone() for name, weight in layer.state_dict().items()}, assign=True)
+        return copy.train(layer.training)
 
     def forward(self, sequences: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return outputs and last states, as PyTorch's layer does; see `trace` for shapes."""

@@ -100,6 +100,7 @@ def run(args: list[str]) -> int:
     from mnist_lstm.explain.explanation import explain, untrained
     from mnist_lstm.inference.classify import Classifier, load_classifier
     from mnist_lstm.progress import track
+    from mnist_lstm.report import print_lines
     from mnist_lstm.runs import empty_folder, find_checkpoint, new_run
 
     warnings.filterwarnings("ignore", module=r"PIL\.")  # oddities in files that can be read all the same
@@ -112,7 +113,7 @@ def run(args: list[str]) -> int:
     network = classifier.network
     others = {"an untrained LSTM": untrained(network, "lstm"), "an untrained RNN": untrained(network, "rnn")}
     if options.compare is not None:
-        others[printable(options.compare)[-40:]] = load(options.compare, "--compare").network
+        others[printable(options.compare)] = load(options.compare, "--compare").network
 
     digits, failed = _find(classifier, options.pictures, options.limit)
     if not digits:
@@ -135,24 +136,27 @@ def run(args: list[str]) -> int:
     numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explanations.items()]
     (folder / "numbers.json").write_text(json.dumps(numbers) + "\n", encoding="utf-8")
     for name, explanation in explanations.items():
-        _tell(name, explanation)
-    print(f"figures     {printable(str(folder))}")
+        print_lines(_account(name, explanation))
+        print()
+    print_lines({"figures": str(folder)})
     return 2 if failed else 0
 
 
-def _tell(name: str, explanation: "Explanation") -> None:
-    wide = 12
+def _account(name: str, explanation: "Explanation") -> "dict[str, str]":
+    """Tell the same in five lines."""
     belief = explanation.belief
-    print(f"{'picture':<{wide}}{name}")
-    print(f"{'answer':<{wide}}{explanation.answer}  ({belief[-1].max():.2%})")
     before = belief.argmax(dim=1)[: explanation.known_from - 1].tolist()
-    said = [digit for index, digit in enumerate(before) if index == 0 or digit != before[index - 1]]
-    guesses = f"; before: {', '.join(map(str, said))}" if said else ""
-    print(f"{'knows it':<{wide}}from row {explanation.known_from} of {len(belief)} on{guesses}")
+    said = [str(digit) for index, digit in enumerate(before) if index == 0 or digit != before[index - 1]]
     strongest = explanation.norms["this network"].argsort(descending=True)[:3] + 1
-    print(f"{'gradient':<{wide}}largest at rows {', '.join(map(str, strongest.tolist()))}")
-    needed = ", ".join(f"row {row} ({digit} instead)" for row, digit in explanation.needed.items())
-    print(f"{'needs':<{wide}}{needed or 'no single row: with any one made paper, the answer is the same'}")
+    needed = ", ".join(f"row {row} ({digit} without it)" for row, digit in explanation.needed.items())
+    return {
+        "picture": name,
+        "answer": f"{explanation.answer}  ({belief[-1].max():.2%})",
+        "knows it": f"from row {explanation.known_from} of {len(belief)} on"
+        + (f"; before: {', '.join(said)}" if said else ""),
+        "gradient": f"largest at rows {', '.join(map(str, strongest.tolist()))}",
+        "needs": needed or "no single row: with any one made paper, the answer is the same",
+    }
 
 
 def _find(classifier: "Classifier", names: list[str], limit: int) -> "tuple[dict[str, Tensor], int]":

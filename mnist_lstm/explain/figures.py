@@ -123,7 +123,7 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
         highest = max(float(values.max()), 1e-300)
         colour, width = (ORANGE, 2.5) if name == "this network" else (BLUE, 1.3)
         norms.plot(
-            values.numpy() / highest, rows, style, color=colour, linewidth=width, label=f"{name} ({highest:.1e})"
+            values.numpy() / highest, rows, style, color=colour, linewidth=width, label=f"{name[-40:]} ({highest:.1e})"
         )
     norms.set(xscale="log", ylim=(STRIPS + 0.5, 0.5), ylabel="row")
     norms.set_title("its norm by row, over the largest\n(which is in brackets)", fontsize=10)

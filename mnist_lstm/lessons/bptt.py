@@ -174,7 +174,9 @@ def _draw(curves: dict[str, dict[str, list[float]]], piece: int, length: int) ->
             label = "whole gradient" if method == "whole" else f"cut every {piece} steps"
             axis.plot(range(1, len(curve) + 1), curve, style, color=colour, label=label)
         axis.axhline(1.386, color="0.5", linewidth=1)
-        axis.text(1, 1.4, "a guess", color="0.4", va="bottom")
+        axis.annotate(
+            "a guess", (0.99, 1.386), xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom"
+        )
         axis.set(title=titles[place], xlabel="step of training", ylabel="cross-entropy")
         axis.grid(alpha=0.3)
         axis.legend()

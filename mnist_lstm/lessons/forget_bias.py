@@ -108,7 +108,7 @@ def _draw(curves: dict[float, list[list[float]]], length: int) -> Figure:
             label = f"forget bias {bias:g}" if first == 0 else ""
             axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
     axis.axhline(1.386, color="0.5", linewidth=1)
-    axis.text(1, 1.4, "a guess", color="0.4", va="bottom")
+    axis.annotate("a guess", (0.99, 1.386), xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom")
     axis.set(xlabel="step of training", ylabel="cross-entropy", title=f"remembering a mark for {length - 1} steps")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)

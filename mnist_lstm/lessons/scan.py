@@ -106,7 +106,7 @@ def _draw(image: Tensor, curves: dict[Scan, list[tuple[int, float]]]) -> Figure:
     sheet, half = figure.subfigures(1, 2, width_ratios=[1, 1.5])  # type: ignore[misc]  # it is an array of two
     sheet.suptitle("one digit as each reads it, line by line")
     for place, order in zip(sheet.subplots(2, 2).flat, SCANS, strict=True):
-        place.imshow(scan(image.unsqueeze(0), order).reshape(len(image), -1), cmap="gray_r")
+        place.imshow(scan(image.unsqueeze(0), order).reshape(len(image), -1).numpy(), cmap="gray_r")
         place.set_title(order)
         place.set_axis_off()
     curve_axis = half.subplots()

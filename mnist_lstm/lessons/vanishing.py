@@ -15,7 +15,8 @@ By the cell. In an LSTM, c_t = f_t * c_(t-1) + i_t * g_t, and the gates depend o
 c_t is a sum over all paths through the network. One of them goes from cell to cell alone, and its gradient is the
 product of the forget gates, f_(t+1) * ... * f_T, element by element, with no weights and no slopes in it. As long as
 the gates stay open it does not vanish. All others lead through some hidden state and so through weights and slopes. The
-lesson measures the first apart from the rest.
+lesson measures the first apart from the rest. It is the open gate that does it, not the LSTM as such: with gates that
+begin half open, as PyTorch's do, an LSTM loses its gradient as fast as an RNN.
 
 Exploding. Where weights are large the product grows instead. One step along such a gradient throws the weights far off;
 clipping scales a gradient whose norm is above a limit down to it, and keeps its direction (Pascanu et al. 2013).
@@ -246,7 +247,7 @@ def _draw(norms: dict[str, Any], paths: dict[str, Any], exploded: dict[str, Any]
         distance = range(1, len(of["cell"]) + 1)
         cells.plot(distance, of["cell"], "-", color=colour, label=f"forget bias {bias}: through cells")
         cells.plot(distance, of["rest"], ":", color=colour, label="all other paths")
-    cells.set(title="gradient of the cell state by its past", yscale="log", xlabel="steps back")
+    cells.set(title="gradient of the cell state by its past", yscale="log", xlabel="steps back", ylim=(1e-8, 100))
     for (name, curve), colour, style in zip(exploded["losses"].items(), (PINK, BLUE), (":", "-"), strict=True):
         exploding.plot(range(1, len(curve) + 1), curve, style, color=colour, label=name)
     exploding.set(title="an RNN whose gradients explode", xlabel="step of training", ylabel="loss", yscale="log")

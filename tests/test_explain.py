@@ -1,0 +1,130 @@
+"""Explanations: what is told of a digit is what the network does with it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_lstm.data import load_digits
+from mnist_lstm.explain import figures
+from mnist_lstm.explain.explanation import explain, untrained
+from mnist_lstm.mnist_format import normalise
+from mnist_lstm.model import RowLSTM
+from mnist_lstm.straighten import PAPER
+
+NETWORKS = {
+    "tutorial": {},
+    "record": {"num_layers": 2, "bidirectional": True, "readout": "mean_max", "straighten": True},
+    "gru": {"cell": "gru", "bidirectional": True},
+    "rnn": {"cell": "rnn"},
+    "columns": {"scan": "columns"},
+    "pixels": {"scan": "pixels"},
+    "permuted": {"scan": "permuted", "cell": "gru"},
+}
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.tensor(load_digits()[0][3])
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> RowLSTM:
+    torch.manual_seed(0)
+    return RowLSTM(hidden_size=6, **NETWORKS[request.param]).eval()
+
+
+def test_the_last_belief_is_the_answer(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image)
+    with torch.no_grad():
+        probabilities = network(normalise(image[None])).softmax(dim=1)[0].double()
+    assert explanation.belief.shape == explanation.without.shape == (28, 10)
+    torch.testing.assert_close(explanation.belief[-1], probabilities, atol=1e-5, rtol=1e-4)
+    assert explanation.answer == explanation.label == int(probabilities.argmax())
+    torch.testing.assert_close(explanation.belief.sum(dim=1), torch.ones(28, dtype=torch.float64))
+
+
+def test_a_belief_is_the_answer_to_the_rows_so_far(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image)
+    steps = network.lay_out(normalise(image[None]))
+    stride = steps.shape[1] // 28
+    with torch.no_grad():
+        early = network.answer(steps[:, : 9 * stride]).softmax(dim=1)[0].double()
+    torch.testing.assert_close(explanation.belief[8], early, atol=1e-5, rtol=1e-4)
+
+
+def test_gates_and_gradient_are_the_networks(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image, label=7)
+    steps = network.lay_out(normalise(image[None])).double().requires_grad_()
+    twin = network.double()
+    outputs, _ = twin.rnn(steps)
+    directions = 2 if network.rnn.bidirectional else 1
+    shown = torch.cat([of["h"] for of in explanation.gates[-directions:]], dim=1)
+    torch.testing.assert_close(shown, outputs[0].detach())
+    F.cross_entropy(twin.answer(steps), torch.tensor([7])).backward()
+    torch.testing.assert_close(explanation.gradient, steps.grad.reshape(28, -1))
+    torch.testing.assert_close(explanation.norms["this network"], explanation.gradient.norm(dim=1))
+    assert explanation.label == 7
+
+
+def test_a_strip_that_is_taken_away_is_paper(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image)
+    steps = network.lay_out(normalise(image[None])).double()
+    stride = steps.shape[1] // 28
+    steps[:, 12 * stride : 13 * stride] = PAPER
+    with torch.no_grad():
+        without = network.double().answer(steps).softmax(dim=1)[0]
+    torch.testing.assert_close(explanation.without[12], without)
+
+
+def test_what_is_concluded_follows_from_the_numbers(image: Tensor) -> None:
+    torch.manual_seed(1)
+    explanation = explain(RowLSTM(hidden_size=6), image)
+    said = explanation.belief.argmax(dim=1).tolist()
+    start = explanation.known_from - 1
+    assert set(said[start:]) == {explanation.answer}
+    assert start == 0 or said[start - 1] != explanation.answer
+    without = explanation.without.argmax(dim=1).tolist()
+    assert explanation.needed == {row + 1: d for row, d in enumerate(without) if d != explanation.answer}
+    numbers = explanation.numbers()
+    assert numbers["belief"][5] == pytest.approx(explanation.belief[5].tolist(), abs=1e-6)
+    assert numbers["gates"][0]["f"][3] == pytest.approx(explanation.gates[0]["f"][3].tolist(), abs=1e-6)
+    assert numbers["gradient"][9] == pytest.approx(explanation.gradient[9].tolist(), rel=1e-5)
+
+
+def test_the_network_stays_as_it_was(network: RowLSTM, image: Tensor) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    twins = {cell: untrained(network, cell) for cell in ("lstm", "rnn")}
+    explanation = explain(network, image, others=twins)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(explanation.norms) == ["this network", "lstm", "rnn"]
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert value.dtype == torch.float32
+    assert type(twins["rnn"].rnn) is torch.nn.RNN
+    assert twins["lstm"].rnn.hidden_size == 6
+
+
+def test_units_are_ordered_by_when_they_are_most_active() -> None:
+    states = torch.zeros(5, 4)
+    for unit, step in enumerate((3, 0, 4, 1)):
+        states[step, unit] = -1.0
+    assert figures.by_activity(states).tolist() == [1, 3, 0, 2]
+
+
+def test_figures_of_any_network(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image, others={"an untrained RNN": untrained(network, "rnn")})
+    directions = 2 if network.rnn.bidirectional else 1
+    gates = figures.gates_sheet(explanation, directions, "title")
+    names = 5 if network.rnn.mode == "LSTM" else 4 if network.rnn.mode == "GRU" else 1
+    assert len([axis for axis in gates.axes if axis.images]) == names * len(explanation.gates)
+    rows = figures.rows_sheet(explanation, "title")
+    lines = [line for axis in rows.axes for line in axis.lines if len(line.get_xdata()) == 28]
+    assert len(lines) == 2
+    (beliefs,) = (
+        axis.images[0].get_array()
+        for axis in figures.belief_sheet([explanation], ["a"]).axes
+        if axis.images and axis.images[0].get_array().shape == (28, 10)
+    )
+    assert beliefs.tolist() == explanation.belief.tolist()

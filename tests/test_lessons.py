@@ -1,0 +1,257 @@
+"""The lessons: each one's claim, at a reduced size, from what it prints and keeps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Command
+from PIL import Image
+from torch import nn
+
+from mnist_lstm.lessons import MODULES, Result, bptt, load, memory, sine, table
+from mnist_lstm.lessons.digits import batches, load_digits
+from mnist_lstm.model import RowLSTM
+
+REDUCED: dict[str, dict[str, Any]] = {
+    "gates": {},
+    "scratch": {"steps": 100, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "toy": {"seeds": 5},
+    "sine": {"epochs": 12},
+    "vanishing": {"updates": 2, "hidden_size": 12},
+    "forget-bias": {"length": 12, "seeds": 1, "steps": 250, "hidden_size": 16, "learning_rate": 0.01},
+    "cells": {"steps": 60, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "bptt": {"length": 24, "piece": 6, "steps": 300, "hidden_size": 24, "learning_rate": 0.01},
+    "scan": {"side": 7, "steps": 150, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+}
+
+
+def run(name: str, **options: Any) -> Result:
+    return load(name).run(**(REDUCED[name] | options))
+
+
+def test_every_lesson_is_here() -> None:
+    folder = Path(load("gates").__file__).parent
+    helpers = {"__init__", "command", "digits", "memory"}
+    assert {path.stem for path in folder.glob("*.py")} - helpers == set(MODULES.values())
+    assert set(REDUCED) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_lesson_explains_itself(name: str, command: Command) -> None:
+    code, out, _ = command("lesson", name, "--help")
+    assert code == 0
+    text = load(name).__doc__
+    assert text.strip() in out, "equations keep their lines"
+    assert len(text.split()) > 100
+    assert "--output" in out
+    code, overview, _ = command("lesson", "--help")
+    assert f"  {name} " in overview
+
+
+@pytest.mark.parametrize("name", ["gates", "toy"])
+def test_a_lesson_leaves_a_figure_and_numbers(name: str, command: Command) -> None:
+    options = [f"--{key}={value}" for key, value in REDUCED[name].items()]
+    code, out, _ = command("lesson", name, *options)
+    assert code == 0
+    assert command("lesson", name, *options, "--output", "mine")[0] == 0
+    for folder in (Path("lessons", name, "version_0"), Path("mine")):
+        assert np.asarray(Image.open(folder / f"{name}.png").convert("L")).std() > 5
+        numbers = json.loads((folder / f"{name}.json").read_text())
+        assert numbers["options"].items() >= REDUCED[name].items()
+    assert str(Path("lessons", name, "version_0", f"{name}.png")) in out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["dance"], "'dance' is no lesson; lessons: gates, scratch"),
+        (["gates", "--firmness", "-1"], "firmness"),
+        (["gates", "--colour", "red"], "colour"),
+        (["gates", "--output", "."], "--output .: holds files already"),
+        (["bptt", "--piece", "99"], "--piece 99: must be at least 2 and less than the sequence's 40 steps"),
+        (["forget-bias", "--biases", "[]"], "--biases: there must be at least one"),
+        (["forget-bias", "--biases", "[a]"], "biases"),
+        (["scan", "--side", "9"], "side"),
+        (["toy", "--seeds", "0"], "seeds"),
+    ],
+)
+def test_bad_options(command: Command, args: list[str], message: str) -> None:
+    Path("here").touch()
+    code, _, err = command("lesson", *args)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_without_a_name_the_lessons_are_listed(command: Command) -> None:
+    code, out, err = command("lesson")
+    assert code == 2
+    assert "lessons:" in out + err
+
+
+def test_gates_write_and_keep_and_only_h_is_bounded() -> None:
+    numbers = run("gates").numbers
+    assert numbers["c"][0] == pytest.approx(np.tanh(1.0))
+    assert numbers["kept_within"] < 1e-7
+    assert numbers["h"][3] == pytest.approx(0, abs=1e-7)  # kept, but hidden
+    assert numbers["largest_h"] < 1 < 4 < numbers["largest_c"]
+    assert run("gates", firmness=2.0).numbers["kept_within"] > 0.05, "a gate that is not firm leaks"
+
+
+def test_scratch_is_nn_lstm_and_the_two_mistakes_fail() -> None:
+    numbers = run("scratch").numbers
+    assert numbers["apart"]["outputs"] < 1e-6
+    assert numbers["apart"]["gradients"] < 1e-6
+    assert max(numbers["losses_apart"][:20]) < 1e-3
+    right, ours = numbers["accuracy"]["nn.LSTM"], numbers["accuracy"]["by equations"]
+    assert right > 0.7
+    assert abs(ours - right) < 0.05
+    assert numbers["accuracy"]["loops over the batch"] < 0.3
+    assert numbers["changed_by_neighbours"] == {
+        "nn.LSTM": 0,
+        "by equations": 0,
+        "loops over the batch": pytest.approx(numbers["changed_by_neighbours"]["loops over the batch"]),
+        "weights no parameters": 0,
+    }
+    assert numbers["accuracy"]["weights no parameters"] < right - 0.1
+    assert numbers["trained_weights"]["weights no parameters"] == 24 * 10 + 10, "the head alone"
+
+
+def test_looping_over_the_batch_mixes_images_up() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(4, 28, 28)
+    wrong, right = load("scratch").LoopsOverTheBatch(8), RowLSTM(hidden_size=8)
+    assert not torch.allclose(wrong(images)[1:], wrong(images[1:]))
+    torch.testing.assert_close(right(images)[1:], right(images[1:]))
+    other = images.clone()
+    other[:, :27] = 0  # only the last row counts
+    torch.testing.assert_close(wrong(other), wrong(images))
+
+
+def test_toy_five_steps_learn_little() -> None:
+    numbers = run("toy").numbers
+    assert numbers["loss_after_5"] > 0.9 * numbers["loss_at_start"]
+    assert all(20 < steps < 300 for steps in numbers["steps_to_learn"])
+    assert run("toy", steps=5).numbers["steps_to_learn"] == [None] * 5
+
+
+def test_sine_nobody_beats_the_noise() -> None:
+    numbers = run("sine").numbers
+    assert numbers["windows_trained"] == 596
+    ours, theirs, naive = (numbers[name]["held_out_mse"] for name in ("by equations", "nn.LSTM", "last_value"))
+    assert ours == pytest.approx(theirs, rel=0.02)
+    assert 0.04 < theirs < 0.8 * naive
+    assert numbers["nn.LSTM"]["train_mse"] > 0.04
+    assert numbers["divided_by_the_wrong_count"] < 0.04
+    assert numbers["saved_and_loaded_apart"] < 1e-5
+    errors = list(numbers["mse_by_steps_ahead"].values())
+    assert errors[0] == pytest.approx(theirs, rel=0.02)
+    assert errors[-1] > 2 * errors[0]
+
+
+def test_rolling_out_feeds_forecasts_back() -> None:
+    class Sum(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return windows.sum(dim=1)
+
+    assert sine.roll_out(Sum(), torch.tensor([[1.0, 1, 1, 1]]), 3).tolist() == [[4, 7, 13]]
+
+
+def test_vanishing_but_not_through_open_gates() -> None:
+    numbers = run("vanishing").numbers
+    assert numbers["slopes"]["sigmoid"] == pytest.approx(0.25, abs=1e-4)
+    assert numbers["slopes"]["tanh"] == pytest.approx(1, abs=1e-4)
+    assert numbers["slopes"]["iterated"][5] < 0.25**5
+    before = numbers["first_over_last"]["before"]
+    for name in ("RNN", "GRU", "LSTM"):
+        assert before[name][400] < before[name][100] < before[name][28] < 1e-3
+    assert before["LSTM, forget bias 5"][100] > 1e-2
+    for paths in numbers["paths"].values():
+        assert paths["rest"][0] == pytest.approx(0, abs=1e-12)  # one step back, there is no other path
+        assert all(low < high for low, high in zip(paths["cell"][1:], paths["cell"], strict=False))
+    assert numbers["paths"]["0"]["cell"][-1] < 1e-5 * numbers["paths"]["0"]["cell"][0]
+    assert numbers["paths"]["5"]["cell"][-1] > 0.5 * numbers["paths"]["5"]["cell"][0]
+    exploding = numbers["exploding"]
+    assert exploding["largest_gradient"]["not clipped"] > 5
+    assert exploding["loss"]["clipped"] < exploding["loss"]["not clipped"]
+
+
+def test_forget_bias_decides() -> None:
+    steps = run("forget-bias").numbers["steps_until_solved"]
+    assert steps["0"] == [None]
+    assert steps["5"][0] is not None
+    assert steps["5"][0] < 250
+
+
+def test_cells_on_the_same_budget() -> None:
+    numbers = run("cells").numbers
+    weights, accuracy = numbers["weights"], numbers["accuracy"]
+    head = 24 * 10 + 10
+    recurrent = {name: weights[name] - head for name in ("RNN", "GRU", "LSTM")}
+    assert recurrent["GRU"] == 3 * recurrent["RNN"]
+    assert recurrent["LSTM"] == 4 * recurrent["RNN"]
+    assert accuracy["LSTM"] > 0.7
+    assert accuracy["GRU"] > 0.7
+    assert max(numbers["apart_from_equations"].values()) < 1e-5
+
+
+def test_bptt_cut_gradients_do_not_reach_back() -> None:
+    numbers = run("bptt").numbers
+    losses = numbers["losses"]
+    assert losses["near"]["whole"] < 0.5
+    assert losses["near"]["truncated"] < 0.5
+    assert losses["far"]["whole"] < 0.5
+    assert losses["far"]["truncated"] > 1
+    assert numbers["bytes_kept"]["truncated"] < 0.6 * numbers["bytes_kept"]["whole"]
+
+
+@pytest.mark.parametrize("piece", [2, 3, 5, 7])
+def test_the_forward_pass_is_the_same_with_cuts(piece: int) -> None:
+    torch.manual_seed(0)
+    model = RowLSTM(4, 8, num_classes=4)
+    sequences = torch.randn(3, 7, 4, requires_grad=True)
+    whole, cut = (bptt.forward(model, sequences, size) for size in (None, piece))
+    torch.testing.assert_close(cut, whole)
+    (gradient,) = torch.autograd.grad(cut.sum(), sequences)
+    assert not gradient[:, :-piece].any()
+    assert gradient[:, -piece:].abs().sum(dim=(0, 2)).min() > 0
+
+
+def test_scan_the_order_counts() -> None:
+    numbers = run("scan").numbers
+    accuracy = numbers["accuracy"]
+    assert min(accuracy["rows"], accuracy["columns"]) > max(accuracy["pixels"], accuracy["permuted"]) + 0.1
+
+
+def test_marks_are_where_they_are_said_to_be() -> None:
+    sequences, marks = memory.draw(50, 9, torch.Generator().manual_seed(0), place=3)
+    assert sequences.shape == (50, 9, 4)
+    assert torch.equal(sequences[:, 3], torch.eye(4)[marks])
+    assert sequences[:, [0, 8]].std() == pytest.approx(memory.NOISE, rel=0.2)
+    assert set(marks.tolist()) == {0, 1, 2, 3}
+
+
+def test_batches_hold_each_image_once_before_any_again() -> None:
+    split = torch.arange(10.0), torch.arange(10)
+    drawn = torch.cat([labels for _, labels in batches(split, 5, 4, seed=1)])
+    assert len(drawn) == 20
+    assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
+    again = torch.cat([labels for _, labels in batches(split, 5, 4, seed=1)])
+    assert torch.equal(drawn, again)
+
+
+def test_lessons_leave_the_test_images_alone() -> None:
+    train, val, told = load_digits("digits", "data")
+    assert len(train[1]) + len(val[1]) < 1797
+    assert "not MNIST" in told
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(["name", "n"], [["a", "10"], ["long name", "5"]]) == [
+        "name        n",
+        "a          10",
+        "long name   5",
+    ]
