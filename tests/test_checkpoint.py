@@ -37,6 +37,8 @@ def checkpoint(**options: Any) -> dict[str, Any]:
         {},
         {"cell": "gru", "bidirectional": False, "readout": "mean_max"},
         {"cell": "rnn", "num_layers": 2, "dropout": 0.5},
+        {"straighten": True, "scan": "columns"},
+        {"hidden_size": 8, "scan": "permuted"},
         {"num_layers": 3, "forget_bias": 2.0, "optimizer": "adam", "weight_decay": 0.1, "label_smoothing": 0.1},
     ],
 )
@@ -86,6 +88,8 @@ BAD_OPTIONS: dict[str, tuple[Any, str]] = {
     "dropout": (float("nan"), "its dropout is a float nan"),
     "cell": ("transformer", "its cell is a str 'transformer', not lstm, gru or rnn"),
     "readout": ("all", "its readout is a str 'all', not final or mean_max"),
+    "straighten": (1.0, "its straighten is a float 1.0, not true or false"),
+    "scan": ("diagonal", "its scan is a str 'diagonal', not rows, columns, pixels, permuted"),
     "forget_bias": (float("inf"), "its forget_bias is a float inf"),
     "dataset": ("x" * 1000, "its dataset is a str 'xxx"),
     "learning_rate": ([1], "its learning_rate is a list, not"),

@@ -76,7 +76,8 @@ def test_every_command_has_help_from_the_docstrings(command: Command, name: str)
 def test_an_unknown_command_is_named(command: Command) -> None:
     code, _, err = command("train")
     assert code == 2
-    assert err == "mnist-lstm: error: 'train' is no command; commands: fit, validate, test, predict, classify\n"
+    commands = "fit, validate, test, predict, classify, explain, lesson"
+    assert err == f"mnist-lstm: error: 'train' is no command; commands: {commands}\n"
 
 
 NO_MNIST = ["--data.mirror", "http://127.0.0.1:9/"]

@@ -9,7 +9,10 @@ from conftest import REPOSITORY
 
 from mnist_lstm import lightning_cli
 from mnist_lstm.cli import COMMANDS, USAGE, main
+from mnist_lstm.explain import command as explain
 from mnist_lstm.inference import command as classify
+from mnist_lstm.lessons import MODULES
+from mnist_lstm.lessons import command as lesson
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
@@ -52,14 +55,20 @@ def test_every_command_in_the_readme_parses(command: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(lightning_cli.MNISTCLI, "instantiate_classes", lambda self: parsed.append(self.config))
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_run_subcommand", lambda self, subcommand: None)
     args = [arg.replace("$seed", "0") for arg in shlex.split(command)]
-    if args[0] == "classify" and "--help" not in args:
-        classify.parser().parse_args(args[1:])
+    if args[0] in ("classify", "explain") and "--help" not in args:
+        {"classify": classify, "explain": explain}[args[0]].parser().parse_args(args[1:])
+    elif args[0] == "lesson" and "--help" not in args:
+        lesson.parser(args[1]).parse_args(args[2:])
     elif "--help" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
     else:
         assert main(args) == 0
         assert len(parsed) == 1
+
+
+def test_every_lesson_is_in_the_readme() -> None:
+    assert {command.split()[1] for command in README_COMMANDS if command.startswith("lesson ")} == set(MODULES)
 
 
 def test_the_two_commands_at_the_top_are_one_line_each() -> None:

@@ -6,9 +6,10 @@ A lesson is a module with a text of its own and a function ``run``, whose argume
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MODULES = {
     "gates": "gates",
@@ -36,7 +37,7 @@ class Result:
 
     lines: list[str]
     numbers: dict[str, Any]
-    figure: Figure
+    figure: "Figure"
 
 
 def load(name: str) -> ModuleType:

@@ -6,9 +6,13 @@ import textwrap
 from argparse import RawDescriptionHelpFormatter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnist_lstm.errors import InputError, printable
 from mnist_lstm.lessons import MODULES, load
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 USAGE = "usage: mnist-lstm lesson NAME [--output DIR] [OPTION ...]"
 
@@ -33,35 +37,24 @@ def run(args: list[str]) -> int:
         raise InputError(f"{name!r} is no lesson; lessons: {', '.join(MODULES)}")
 
     import torch
-    from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     from mnist_lstm.runs import empty_folder, new_run
 
-    class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-        """Leave equations as they are."""
-
     lesson = load(name)
-    text = (lesson.__doc__ or "").strip()
-    parser = ArgumentParser(f"mnist-lstm lesson {name}", description=text, formatter_class=Formatter)
-    parser.add_argument(
-        "--output",
-        type=str | None,
-        default=None,
-        metavar="DIR",
-        help="New or empty folder; default: lessons/NAME/version_N, a new one each time.",
-    )
-    parser.add_function_arguments(lesson.run)
-    options = parser.parse_args(args[1:]).as_dict()
+    options = parser(name).parse_args(args[1:]).as_dict()
     output = options.pop("output")
-    folder = None if output is None else empty_folder("--output", output)
-    print(f"{textwrap.fill(text.splitlines()[0], 100)}\n", flush=True)
+    # before the work, so that no result is lost for want of a place
+    folder = new_run(Path("lessons"), name, "--output") if output is None else empty_folder("--output", output)
+    print(f"{textwrap.fill(_text(name).splitlines()[0], 100)}\n", flush=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the networks here are so small that threads only wait for each other
     try:
         result = lesson.run(**options)
+    except BaseException:
+        folder.rmdir()  # nothing is in it yet
+        raise
     finally:
         torch.set_num_threads(threads)
-    folder = new_run(Path("lessons"), name, "--output") if folder is None else folder
     result.figure.savefig(folder / f"{name}.png", dpi=90)
     (folder / f"{name}.json").write_text(json.dumps({"options": options, **result.numbers}, indent=1) + "\n")
     print("\n".join(result.lines))
@@ -70,9 +63,28 @@ def run(args: list[str]) -> int:
     return 0
 
 
+def parser(name: str) -> "ArgumentParser":
+    """Describe a lesson's command line; its help is the lesson's text."""
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Leave equations as they are."""
+
+    result = ArgumentParser(f"mnist-lstm lesson {name}", description=_text(name), formatter_class=Formatter)
+    result.add_argument(
+        "--output",
+        type=str | None,
+        default=None,
+        metavar="DIR",
+        help="New or empty folder; default: lessons/NAME/version_N, a new one each time.",
+    )
+    result.add_function_arguments(load(name).run)
+    return result
+
+
 def overview() -> str:
     """Name the lessons, with the first line of each one's text."""
-    lines = [f"  {name:<12} {_first_line(module)}" for name, module in MODULES.items()]
+    lines = [f"  {name:<12} {_text(name).splitlines()[0]}" for name in MODULES]
     return "\n".join(
         [
             USAGE,
@@ -86,10 +98,9 @@ def overview() -> str:
     )
 
 
-def _first_line(module: str) -> str:
-    # read, not imported: the overview must not wait for PyTorch
-    spec = find_spec(f"mnist_lstm.lessons.{module}")
+def _text(name: str) -> str:
+    """Read what a lesson says, without importing it: the overview must not wait for PyTorch."""
+    spec = find_spec(f"mnist_lstm.lessons.{MODULES[name]}")
     assert spec is not None
     assert spec.origin is not None
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
-    return (text or "").splitlines()[0]
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
