@@ -1,11 +1,13 @@
 """The options that a checkpoint was made with, so that it can be tested or resumed without naming them again."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 from mnist_lstm.data import BATCH_OPTIONS
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import HYPER_PARAMETERS, IGNORED, read_checkpoint
+from mnist_lstm.model import RowLSTM
 
 MODEL_OPTIONS = HYPER_PARAMETERS.keys() - {"dataset"}
 """Without the data set's name, which the command takes from the data module."""
@@ -26,7 +28,7 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
     """
     checkpoint = read_checkpoint(path)
     options = [
-        *_options("model", checkpoint["hyper_parameters"], MODEL_OPTIONS, path),
+        *_options("model", _older_defaults() | checkpoint["hyper_parameters"], MODEL_OPTIONS, path),
         *_options("data", checkpoint["datamodule_hyper_parameters"], set(BATCH_OPTIONS), path),
     ]
     configs, others = [], []
@@ -39,6 +41,12 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
         else:
             others.append(arg)
     return [args[0], *configs, *options, *others]
+
+
+def _older_defaults() -> dict[str, Any]:
+    """Return what a network is whose checkpoint does not say, since it is older than these options."""
+    parameters = inspect.signature(RowLSTM).parameters
+    return {name: parameters[name].default for name in ("readout", "straighten", "scan")}
 
 
 def _options(group: str, hparams: dict[str, Any], known: set[str], path: Path) -> list[str]:

@@ -209,6 +209,11 @@ class MNISTCLI(LightningCLI):
             return super().instantiate_trainer(**kwargs)
 
         validates = self.datamodule.hparams["val_size"] != 0
+        if self.config.fit.explain_every_n_epochs and not validates:
+            raise InputError(
+                f"--explain_every_n_epochs {self.config.fit.explain_every_n_epochs}: shows validation digits, and with "
+                "--data.val_size 0 there are none"
+            )
         if not validates:
             kwargs["limit_val_batches"] = 0
         if options["fast_dev_run"]:
@@ -224,7 +229,8 @@ class MNISTCLI(LightningCLI):
                 if self.config.fit.pictures_every_n_epochs:
                     callbacks.append(Pictures(self.config.fit.pictures_every_n_epochs))
                 if self.config.fit.explain_every_n_epochs:
-                    callbacks.append(Explanations(self.config.fit.explain_every_n_epochs))
+                    # the first: a moving average of the weights is taken out again by its own callback's hook
+                    callbacks.insert(0, Explanations(self.config.fit.explain_every_n_epochs))
             if options["enable_checkpointing"] is not False:
                 # in this order: what is kept as the last knows which is the best
                 folder = self.run / "checkpoints"

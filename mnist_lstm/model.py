@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.scan import SCANS, Scan, is_by_pixel, scan
-from mnist_lstm.straighten import straighten
+from mnist_lstm.scan import SCANS, Scan, is_by_pixel
+from mnist_lstm.scan import scan as in_order
+from mnist_lstm.straighten import straighten as upright
 
 Cell = Literal["lstm", "gru", "rnn"]
 Init = Literal["orthogonal", "pytorch"]
@@ -39,8 +40,8 @@ class RowLSTM(nn.Module):
             and the maximum over all steps, so that nothing has to be carried to the end.
         straighten: Take the sequences for normalised images, and bring these upright first; see
             `mnist_lstm.straighten`.
-        scan: The order in which a picture is read, if sequences are pictures ``(N, H, W)``: rows, columns, pixels or
-            permuted; see `mnist_lstm.scan`. With the last two, a step is one of the input_size pixels of a row.
+        scan: The order in which a picture is read, if sequences are square pictures: rows, columns, pixels or
+            permuted; see `mnist_lstm.scan`. With the last two, a step is one pixel, and input_size a row's width.
 
     Raises:
         InputError: an argument is out of its range.
@@ -114,7 +115,7 @@ class RowLSTM(nn.Module):
 
     def lay_out(self, images: Tensor) -> Tensor:
         """Bring images upright and into the order of reading: ``(N, H, W)`` to ``(N, L, numbers a step)``."""
-        return scan(straighten(images) if self.straighten else images, self.scan)
+        return in_order(upright(images) if self.straighten else images, self.scan)
 
     def answer(self, steps: Tensor) -> Tensor:
         """Read what is laid out, ``(N, L, numbers a step)``; returns logits ``(N, num_classes)``."""

@@ -3,6 +3,7 @@
 The pictures of a data set stay what they are; the order belongs to the network, and a checkpoint keeps it.
 """
 
+import functools
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,7 @@ def scan(images: Tensor, order: Scan) -> Tensor:
     return pixels.unsqueeze(2)
 
 
+@functools.cache
 def permutation(pixels: int) -> Tensor:
     """Return the order of ``permuted``: an int64 tensor with each number below ``pixels`` once."""
     # NumPy promises the numbers of this old generator for good, PyTorch those of none

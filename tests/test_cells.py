@@ -133,8 +133,8 @@ def test_a_fresh_one_has_pytorchs_weights() -> None:
         name: weight.shape for name, weight in theirs.named_parameters()
     }
     assert {weight.requires_grad for weight in ours.parameters()} == {True}
-    assert max(weight.abs().max() for weight in ours.parameters()) < 7**-0.5
-    theirs.load_state_dict(ours.state_dict())
+    for name, weight in theirs.named_parameters():
+        assert torch.equal(weight, ours.get_parameter(name)), name
     data = torch.randn(3, 2, 5)
     torch.testing.assert_close(ours(data), theirs(data))
 
@@ -161,5 +161,11 @@ def test_what_is_not_taken() -> None:
         LSTM(2, 4)(torch.randn(3, 1, 2), (torch.zeros(1, 1, 4), torch.zeros(1, 2, 4)))
     with pytest.raises(InputError, match="other equations"):
         LSTM.like(nn.GRU(2, 4))
+    for build in (RNN.like, by_equations):
+        with pytest.raises(InputError, match="other equations"):
+            build(nn.RNN(2, 4, nonlinearity="relu"))
     with pytest.raises(InputError, match="neither"):
-        by_equations(nn.RNN(2, 4, nonlinearity="relu"))
+        by_equations(nn.LSTMCell(2, 4))
+    for cell, proj_size in ((GRU, 2), (LSTM, 4), (LSTM, -1)):
+        with pytest.raises(InputError, match=f"proj_size {proj_size}"):
+            cell(2, 4, proj_size=proj_size)

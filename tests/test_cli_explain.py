@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Command
+from conftest import REPOSITORY, Command
 from drawing import draw
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mnist_lstm import callbacks
 from mnist_lstm.data import load_digits
+from mnist_lstm.explain.explanation import Explanation, explain
+from mnist_lstm.model import RowLSTM
+from mnist_lstm.module import DigitClassifier
 
 QUICK = ["--test_after_fit=false", "--trainer.log_every_n_steps=2"]
 
@@ -58,13 +62,14 @@ def test_any_checkpoint_beside_another(command: Command, fit: Command, picture: 
         assert fit(*options, *QUICK, "--trainer.max_epochs=1", "--trainer.default_root_dir", root)[0] == 0
     paths = [f"{root}/runs/mnist/version_0/checkpoints/best.ckpt" for root in "ab"]
     code, _, err = command(
-        "explain", picture, "--ckpt_path", paths[0], "--compare", paths[1], "--label", "2", "--output", "out"
+        "explain", picture, "--ckpt_path", paths[0], "--compare", paths[0], "--label", "2", "--output", "out"
     )
     assert (code, err) == (0, "")
     (numbers,) = json.loads(Path("out/numbers.json").read_text())
     assert numbers["label"] == 2
     assert list(numbers["gates"][0]) == ["r", "z", "n", "h"]
-    assert paths[1] in numbers["gradient_norms"]
+    norms = numbers["gradient_norms"]
+    assert norms[paths[0]] == norms["this network"] != norms["an untrained RNN"]
     # read by columns, a digit lies on its side
     code, _, _ = command("explain", picture, "--ckpt_path", paths[1], "--output", "upright")
     (upright,) = json.loads(Path("upright/numbers.json").read_text())
@@ -87,7 +92,7 @@ def test_what_cannot_be_explained(command: Command, picture: str) -> None:
     Image.fromarray(both).save("both.png")
     code, _, err = command("explain", "both.png")
     assert code == 2
-    assert "both.png: it holds 2 digits; give one" in err
+    assert "both.png: it holds 2 digits; give a picture of one" in err
 
 
 @pytest.mark.parametrize(
@@ -96,16 +101,52 @@ def test_what_cannot_be_explained(command: Command, picture: str) -> None:
         (["four.png", "--output", "."], "--output .: holds files already"),
         (["four.png", "--ckpt_path", "no.ckpt"], "--ckpt_path no.ckpt: no such file"),
         (["four.png", "--compare", "no.ckpt"], "--compare no.ckpt: no such file"),
+        (["four.png", "--compare", "by-columns.ckpt"], "--compare by-columns.ckpt: reads by columns"),
+        (["four.png", "--ckpt_path", "large.ckpt"], "--ckpt_path large.ckpt: has 17 layers in all directions"),
         (["four.png", "--label", "10"], "--label"),
         (["four.png", "--limit", "21"], "--limit"),
         (["no.png"], "no.png: cannot be read"),
     ],
 )
 def test_bad_options(command: Command, picture: str, args: list[str], message: str) -> None:
+    for name, options in (("by-columns", {"scan": "columns"}), ("large", {"num_layers": 17, "bidirectional": False})):
+        module = DigitClassifier(hidden_size=2, **options)
+        content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+        torch.save(content, f"{name}.ckpt")
     code, _, err = command("explain", *args)
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_names_are_not_taken_for_mathematics(command: Command) -> None:
+    name = r"_$\frac$ and $\x$.png"
+    Image.fromarray(draw(4)).save(name)
+    assert command("explain", name, name, "--output", "out")[0] == 0
+    assert len(json.loads(Path("out/numbers.json").read_text())) == 2
+
+
+def test_without_validation_digits_there_is_nothing_to_explain(fit: Command) -> None:
+    code, _, err = fit("--explain_every_n_epochs=1", "--data.val_size=0")
+    assert code == 2
+    assert "--explain_every_n_epochs 1: shows validation digits, and with --data.val_size 0 there are none" in err
+    assert not Path("runs/mnist").exists() or not list(Path("runs/mnist").iterdir())
+
+
+def test_what_is_shown_are_the_averaged_weights(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def note(network: RowLSTM, image: torch.Tensor, label: int) -> Explanation:
+        shown.append({name: value.clone() for name, value in network.state_dict().items()})
+        return explain(network, image, label)
+
+    monkeypatch.setattr(callbacks, "explain", note)
+    ema = REPOSITORY / "configs/ema.yaml"
+    assert fit("--config", ema, *QUICK, "--trainer.max_epochs=1", "--explain_every_n_epochs=1")[0] == 0
+    saved = torch.load("runs/mnist/version_0/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert len(shown) == 3
+    for name, value in shown[0].items():
+        assert torch.equal(value, saved[f"model.{name}"]), name
 
 
 def test_a_run_explains_validation_digits_and_is_none_the_worse(fit: Command) -> None:

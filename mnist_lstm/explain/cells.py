@@ -17,7 +17,9 @@ c' and h' are those of the step before. A GRU (Cho et al. 2014) has no cell stat
     n = tanh(W_n x + b_n + r * (U_n h' + d_n))  candidate
     h = (1 - z) * n + z * h'
 
-And a plain RNN (Elman 1990) has no gates: h = tanh(W x + b + U h' + d).
+(as PyTorch and cuDNN have it; in the paper, r acts on h' before U_n does). And a plain RNN (Elman 1990) has no gates:
+
+    h = tanh(W x + b + U h' + d)
 """
 
 from typing import Any, ClassVar, NamedTuple, Self
@@ -40,8 +42,8 @@ class Trace(NamedTuple):
             first, or without N for a single sequence.
         state: as PyTorch's layer returns it: h, or h and c for an LSTM, each ``(layers * directions, N, H)``.
         gates: for each layer, and in it for each direction, all quantities of the equations by name, each of the shape
-            ``(L, N, H)``, or arranged as the outputs are. Index t belongs to the t-th element of the sequence, in
-            whichever direction it is read.
+            ``(L, N, H)``, or arranged as the outputs are; h has proj_size numbers instead of H if that is set. Index t
+            belongs to the t-th element of the sequence, in whichever direction it is read.
     """
 
     outputs: Tensor
@@ -83,6 +85,8 @@ class Recurrent(nn.Module):
         proj_size: int = 0,
     ) -> None:
         super().__init__()
+        if proj_size and (self.peer is not nn.LSTM or not 0 < proj_size < hidden_size):
+            raise InputError(f"proj_size {proj_size}: is for an LSTM, and less than hidden_size {hidden_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
         self.suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -109,8 +113,8 @@ class Recurrent(nn.Module):
         Raises:
             InputError: the layer is of other equations.
         """
-        if not isinstance(layer, cls.peer):
-            raise InputError(f"a {type(layer).__name__} has other equations than {cls.peer.__name__}'s")
+        if not isinstance(layer, cls.peer) or getattr(layer, "nonlinearity", "tanh") != "tanh":
+            raise InputError(f"{layer} has other equations than those of {cls.__name__} here")
         with torch.device("meta"):  # initial weights would be drawn from the generator, and nobody needs them
             copy = cls(
                 layer.input_size,
@@ -269,6 +273,6 @@ def by_equations(layer: nn.RNNBase) -> Recurrent:
         InputError: it is none of LSTM, GRU, and RNN with tanh.
     """
     for cell in (LSTM, GRU, RNN):
-        if isinstance(layer, cell.peer) and getattr(layer, "nonlinearity", "tanh") == "tanh":
+        if isinstance(layer, cell.peer):
             return cell.like(layer)
-    raise InputError(f"{layer} is neither an LSTM nor a GRU nor an RNN with tanh")
+    raise InputError(f"{layer} is neither an LSTM nor a GRU nor an RNN")

@@ -13,7 +13,7 @@ from mnist_lstm.mnist_format import SIZE, normalise
 from mnist_lstm.model import Cell, RowLSTM
 from mnist_lstm.straighten import PAPER
 
-STRIPS = 28
+STRIPS = SIZE
 """Parts in which a sequence is looked at: each step of 28, or 28 steps together of the 784 pixels."""
 
 
@@ -30,6 +30,7 @@ class Explanation:
         gradient: ``(28, W)``, of the loss with respect to `image`.
         without: ``(28, 10)``, probabilities with one strip made paper.
         norms: gradient norm by strip, ``(28,)``, of this network and of others that are named.
+        strip: what a strip is: row, column, or strip where the pixels are permuted.
     """
 
     image: Tensor
@@ -39,6 +40,7 @@ class Explanation:
     gradient: Tensor
     without: Tensor
     norms: dict[str, Tensor]
+    strip: str
 
     @property
     def answer(self) -> int:
@@ -68,8 +70,8 @@ class Explanation:
             "image": _rounded(self.image),
             "belief": _rounded(self.belief),
             "without": _rounded(self.without),
-            "gradient": _digits(self.gradient),
-            "gradient_norms": {name: _digits(norms) for name, norms in self.norms.items()},
+            "gradient": _rounded(self.gradient, ".6g"),
+            "gradient_norms": {name: _rounded(norms, ".6g") for name, norms in self.norms.items()},
             "gates": [{name: _rounded(values) for name, values in of.items()} for of in self.gates],
         }
 
@@ -102,7 +104,8 @@ def explain(
     gradient = _gradient(twin, image, label)
     norms = {"this network": gradient.norm(dim=1)}
     norms |= {name: _gradient(_exact(other), image, label).norm(dim=1) for name, other in (others or {}).items()}
-    return Explanation(steps.reshape(STRIPS, -1), label, belief, gates, gradient, without, norms)
+    unit = {"columns": "column", "permuted": "strip"}.get(network.scan, "row")
+    return Explanation(steps.reshape(STRIPS, -1), label, belief, gates, gradient, without, norms, unit)
 
 
 def untrained(network: RowLSTM, cell: Cell) -> RowLSTM:
@@ -136,9 +139,7 @@ def _gradient(network: RowLSTM, image: Tensor, label: int) -> Tensor:
     return gradient.reshape(STRIPS, -1)
 
 
-def _rounded(values: Tensor) -> Any:
-    return [_rounded(part) for part in values] if values.dim() > 1 else [round(value, 6) for value in values.tolist()]
-
-
-def _digits(values: Tensor) -> Any:
-    return [_digits(part) for part in values] if values.dim() > 1 else [float(f"{v:.6g}") for v in values.tolist()]
+def _rounded(values: Tensor, style: str = ".6f") -> Any:
+    if values.dim() > 1:
+        return [_rounded(part, style) for part in values]
+    return [float(format(value, style)) for value in values.tolist()]

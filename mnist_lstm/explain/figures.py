@@ -1,6 +1,6 @@
 """The figures of `mnist-lstm explain`: belief by row, gates, and what mattered.
 
-The colours are those of cividis and of blue against orange, which people with any kind of colour vision tell apart.
+The colours are those of cividis and of purple against orange, which people with any kind of colour vision tell apart.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ def belief_sheet(explanations: Sequence[Explanation], captions: Sequence[str], c
     columns = min(columns, len(explanations))
     lines = -(-len(explanations) // columns)
     figure = Figure(figsize=(3.0 * columns + 0.8, 2.3 * lines + 0.7), layout="constrained")
-    figure.suptitle("after each row, from the top: how probable is each digit to the network?")
+    strip = explanations[0].strip
+    figure.suptitle(f"after each {strip}, in the order of reading: how probable is each digit to the network?")
     narrow = 0.5
     axes = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[1, narrow] * columns)
     for axis in axes.flat[2 * len(explanations) :]:
@@ -51,12 +52,12 @@ def belief_sheet(explanations: Sequence[Explanation], captions: Sequence[str], c
     for index, (explanation, caption) in enumerate(zip(explanations, captions, strict=True)):
         picture, beliefs = axes.flat[2 * index : 2 * index + 2]
         _draw_image(picture, explanation.image)
-        picture.set_title(caption, fontsize=10)
+        picture.set_title(_plain(caption), fontsize=10)
         shown = beliefs.imshow(explanation.belief.numpy(), cmap="cividis", vmin=0, vmax=1, aspect="auto")
         for axis in (picture, beliefs):
             axis.axhline(explanation.known_from - 1.5, color=ORANGE, linewidth=1.5)
         beliefs.set_box_aspect(1 / narrow)  # as high as the picture
-        beliefs.set_title(f"{explanation.answer} from row {explanation.known_from} on", fontsize=10)
+        beliefs.set_title(f"{explanation.answer} from {strip} {explanation.known_from} on", fontsize=10)
         beliefs.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
         beliefs.set_yticks([])
     figure.colorbar(shown, ax=axes, label="probability", fraction=0.02)
@@ -74,11 +75,11 @@ def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
     number = len(explanation.gates)
     figure = Figure(figsize=(2.6 * len(names) + 1.4, 2.4 * number + 0.8), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     axes = figure.subplots(number, len(names), squeeze=False)
     for index, of in enumerate(explanation.gates):
         order = by_activity(of["h"])
-        way = ("from the top", "from the bottom")[index % directions]
+        way = ("forwards", "backwards")[index % directions]
         for axis, name in zip(axes[index], names, strict=True):
             values = of[name][:, order].numpy()
             if name in BETWEEN_0_AND_1:
@@ -106,7 +107,7 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
         title: stands above.
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     picture, pixels, norms, without = figure.subplots(1, 4, width_ratios=[1, 1.15, 1.3, 1.3])
     _draw_image(picture, explanation.image)
     picture.set_title("as the network reads it", fontsize=10)
@@ -121,12 +122,12 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
     rows = np.arange(1, STRIPS + 1)
     for (name, values), style in zip(explanation.norms.items(), LINE_STYLES * 2, strict=False):
         highest = max(float(values.max()), 1e-300)
+        # Matplotlib hides labels that begin with an underscore
+        label = f" {_plain(name[-40:])} ({highest:.1e})"
         colour, width = (ORANGE, 2.5) if name == "this network" else (BLUE, 1.3)
-        norms.plot(
-            values.numpy() / highest, rows, style, color=colour, linewidth=width, label=f"{name[-40:]} ({highest:.1e})"
-        )
-    norms.set(xscale="log", ylim=(STRIPS + 0.5, 0.5), ylabel="row")
-    norms.set_title("its norm by row, over the largest\n(which is in brackets)", fontsize=10)
+        norms.plot(values.numpy() / highest, rows, style, color=colour, linewidth=width, label=label)
+    norms.set(xscale="log", ylim=(STRIPS + 0.5, 0.5), ylabel=explanation.strip)
+    norms.set_title(f"its norm by {explanation.strip}, over the largest\n(which is in brackets)", fontsize=10)
     norms.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     norms.grid(alpha=0.3)
 
@@ -136,7 +137,7 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
     for row, digit in explanation.needed.items():
         without.text(float(share[row - 1]) + 0.02, row, f"{digit} instead", va="center", fontsize=9)
     without.set(xlim=(0, 1), ylim=(STRIPS + 0.5, 0.5))
-    without.set_title(f"probability of {explanation.answer}\nwith this row made paper", fontsize=10)
+    without.set_title(f"probability of {explanation.answer}\nwith this {explanation.strip} made paper", fontsize=10)
     return figure
 
 
@@ -151,6 +152,11 @@ def by_activity(states: Tensor) -> Tensor:
     """
     most, when = states.abs().max(dim=0)
     return (when.double() - most / (most.max() + 1e-9) / 2).argsort()
+
+
+def _plain(text: str) -> str:
+    """Keep Matplotlib from taking what stands between two dollar signs for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:

@@ -19,6 +19,9 @@ from mnist_lstm.scan import SCANS
 MAX_BYTES = 2**31
 """Largest checkpoint that is read: 2 GiB. This project's own have 1 to 7 MB."""
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What weights may be stored as."""
+
 Check = Callable[[Any], bool]
 
 
@@ -135,8 +138,7 @@ def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
             f"digits here have {SIZE} and {len(CLASS_NAMES)}"
         )
     weights = {name.removeprefix("model."): weight for name, weight in checkpoint["state_dict"].items()}
-    _check_weights(weights, network.state_dict(), path)
-    network.load_state_dict({name: weight.to(torch.float32) for name, weight in weights.items()}, assign=True)
+    network.load_state_dict(_checked(weights, network.state_dict(), path), assign=True)
     return network.requires_grad_(False).eval()
 
 
@@ -183,19 +185,23 @@ def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
             raise InputError(f"{path}: its {name} is a {type(value).__name__}{shown}, not {accepted}")
 
 
-def _check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the weights in float32, or say what is wrong with them."""
     foreign = "its weights are not those of the network that its options describe"
     missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or surplus:
         what = f"{missing[0]} is missing" if missing else f"{surplus[0][:100]} is not part of it"
         raise InputError(f"{path}: {foreign}: {what}")
+    result = {}
     for name, weight in weights.items():
-        if weight.layout != torch.strided or not weight.is_floating_point() or weight.device.type != "cpu":
+        if weight.layout != torch.strided or weight.dtype not in FLOATS or weight.device.type != "cpu":
             raise InputError(f"{path}: {foreign}: {name} holds no ordinary numbers")
         if weight.shape != expected[name].shape:
             shapes = ("x".join(map(str, shape)) for shape in (weight.shape, expected[name].shape))
             raise InputError(f"{path}: {foreign}: {name} has the shape {' instead of '.join(shapes)}")
         if weight.untyped_storage().nbytes() < weight.numel() * weight.element_size():
             raise InputError(f"{path}: {foreign}: {name} repeats a part of itself")
-        if not bool(torch.isfinite(weight).all()):
+        result[name] = weight.to(torch.float32)
+        if not bool(torch.isfinite(result[name]).all()):
             raise InputError(f"{path}: {name} holds values that are no numbers: its training has failed")
+    return result

@@ -19,27 +19,27 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.figures import BLUE, ORANGE
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.memory import MARKS, draw
+from mnist_lstm.lessons.memory import GUESS, MARKS, draw, mark_guess
+from mnist_lstm.lessons.options import Bias, Count, Rate, Seed, Size
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
 
 
 def run(
-    length: PositiveInt = 40,
-    piece: PositiveInt = 10,
-    steps: PositiveInt = 400,
-    hidden_size: PositiveInt = 32,
-    forget_bias: float = 2.0,
-    batch_size: PositiveInt = 32,
-    learning_rate: PositiveFloat = 0.005,
-    seed: int = 0,
+    length: Size = 40,
+    piece: Size = 10,
+    steps: Count = 400,
+    hidden_size: Size = 32,
+    forget_bias: Bias = 2.0,
+    batch_size: Size = 32,
+    learning_rate: Rate = 0.005,
+    seed: Seed = 0,
 ) -> Result:
     """Train with whole and with cut gradients, on a mark that is near and on one that is far.
 
@@ -85,7 +85,7 @@ def run(
     lines = [
         *table([*header, "kept for it"], rows),
         "",
-        f"a guess costs 1.386; a step with cut gradients takes {time_ratio:.2f} of the time",
+        f"a guess costs {GUESS:.3f}; a step with cut gradients takes {time_ratio:.2f} of the time",
     ]
     numbers: dict[str, Any] = {"losses": losses, "time_ratio": time_ratio, "bytes_kept": kept, "curves": curves}
     return Result(lines, numbers, _draw(curves, piece, length))
@@ -173,10 +173,7 @@ def _draw(curves: dict[str, dict[str, list[float]]], piece: int, length: int) ->
         for (method, curve), (colour, style) in zip(of.items(), ((BLUE, "-"), (ORANGE, "--")), strict=True):
             label = "whole gradient" if method == "whole" else f"cut every {piece} steps"
             axis.plot(range(1, len(curve) + 1), curve, style, color=colour, label=label)
-        axis.axhline(1.386, color="0.5", linewidth=1)
-        axis.annotate(
-            "a guess", (0.99, 1.386), xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom"
-        )
+        mark_guess(axis)
         axis.set(title=titles[place], xlabel="step of training", ylabel="cross-entropy")
         axis.grid(alpha=0.3)
         axis.legend()

@@ -21,13 +21,13 @@ import statistics
 from typing import Any
 
 import torch
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.figure import Figure
 
 from mnist_lstm.explain.cells import by_equations
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Dataset, accuracy, batches, load_digits, train_step
+from mnist_lstm.lessons.digits import Dataset, accuracy, batches, load_train_and_val, train_step
+from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
 
@@ -43,13 +43,13 @@ CHECKS = 10
 
 
 def run(
-    steps: PositiveInt = 400,
-    hidden_size: PositiveInt = 64,
-    batch_size: PositiveInt = 64,
-    learning_rate: PositiveFloat = 0.003,
+    steps: Count = 400,
+    hidden_size: Size = 64,
+    batch_size: Size = 64,
+    learning_rate: Rate = 0.003,
     dataset: Dataset = "auto",
     data_dir: str = "data",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Result:
     """Train four networks on the same batches.
 
@@ -62,7 +62,7 @@ def run(
         data_dir: Folder of MNIST.
         seed: Of weights and order.
     """
-    train, val, told = load_digits(dataset, data_dir)
+    train, val, told = load_train_and_val(dataset, data_dir)
     models = {}
     for name, options in KINDS.items():
         torch.manual_seed(seed)
@@ -71,10 +71,11 @@ def run(
     optimisers = {name: torch.optim.Adam(model.parameters(), learning_rate) for name, model in models.items()}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in models}
-    for step, (images, labels) in enumerate(track(batches(train, steps, batch_size, seed), "training"), 1):
+    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
+        images, labels = train[0][index], train[1][index]
         for name, model in models.items():
             seconds[name].append(train_step(model, optimisers[name], images, labels)[1])
-            if step % max(1, steps // CHECKS) == 0:
+            if step == steps or step % max(1, steps // CHECKS) == 0:
                 curves[name].append((step, accuracy(model, val)))
 
     weights = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}

@@ -2,13 +2,14 @@
 
 import ast
 import json
+import sys
 import textwrap
 from argparse import RawDescriptionHelpFormatter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_lstm.errors import InputError, printable
+from mnist_lstm.errors import InputError, TrainingError, printable
 from mnist_lstm.lessons import MODULES, load
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run(args: list[str]) -> int:
         InputError: there is no such lesson, or an option cannot be used.
     """
     if not args or args[0] in ("-h", "--help"):
-        print(overview())
+        print(overview(), file=sys.stdout if args else sys.stderr)
         return 0 if args else 2
     name = args[0]
     if name not in MODULES:
@@ -43,21 +44,25 @@ def run(args: list[str]) -> int:
     lesson = load(name)
     options = parser(name).parse_args(args[1:]).as_dict()
     output = options.pop("output")
+    print(f"{textwrap.fill(_text(name).splitlines()[0], 100)}\n", flush=True)
     # before the work, so that no result is lost for want of a place
     folder = new_run(Path("lessons"), name, "--output") if output is None else empty_folder("--output", output)
-    print(f"{textwrap.fill(_text(name).splitlines()[0], 100)}\n", flush=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the networks here are so small that threads only wait for each other
     try:
         result = lesson.run(**options)
-    except BaseException:
-        folder.rmdir()  # nothing is in it yet
+        numbers = json.dumps({"options": options, **result.numbers}, indent=1, allow_nan=False)
+    except BaseException as error:
+        if output is None:
+            folder.rmdir()  # nothing is in it yet
+        if isinstance(error, ValueError) and "JSON compliant" in str(error):
+            raise TrainingError("a loss became infinite or not a number; try a smaller --learning_rate") from error
         raise
     finally:
         torch.set_num_threads(threads)
+    print("\n".join(result.lines), flush=True)
     result.figure.savefig(folder / f"{name}.png", dpi=90)
-    (folder / f"{name}.json").write_text(json.dumps({"options": options, **result.numbers}, indent=1) + "\n")
-    print("\n".join(result.lines))
+    (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
     print(f"\nfigure  {printable(str(folder / f'{name}.png'))}\nnumbers {printable(str(folder / f'{name}.json'))}")
     print(f"why     mnist-lstm lesson {name} --help")
     return 0

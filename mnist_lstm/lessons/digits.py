@@ -17,7 +17,7 @@ Dataset = Literal["auto", "mnist", "digits"]
 Split = tuple[Tensor, Tensor]
 
 
-def load_digits(dataset: Dataset, data_dir: str) -> tuple[Split, Split, str]:
+def load_train_and_val(dataset: Dataset, data_dir: str) -> tuple[Split, Split, str]:
     """Load what `mnist-lstm fit` trains and validates on; the test images are not touched.
 
     Args:
@@ -56,13 +56,20 @@ def train_step(
     return loss.item(), time.perf_counter() - start
 
 
-def batches(split: Split, steps: int, batch_size: int, seed: int) -> list[Split]:
-    """Draw batches, the same ones for the same seed, each image once before any comes again."""
-    images, labels = split
+def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor, ...]:
+    """Draw the indices of batches, the same ones for the same seed, each image once before any comes again.
+
+    Args:
+        images: how many there are.
+        steps: how many batches.
+        batch_size: images in each.
+        seed: of the order.
+    """
     order = torch.Generator().manual_seed(seed)
-    epochs = -(-steps * batch_size // len(labels))
-    index = torch.cat([torch.randperm(len(labels), generator=order) for _ in range(epochs)])
-    return [(images[part], labels[part]) for part in index[: steps * batch_size].split(batch_size)]
+    epochs = -(-steps * batch_size // images)
+    index = torch.cat([torch.randperm(images, generator=order) for _ in range(epochs)])
+    parts: tuple[Tensor, ...] = index[: steps * batch_size].split(batch_size)
+    return parts
 
 
 @torch.no_grad()

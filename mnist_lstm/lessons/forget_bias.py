@@ -9,25 +9,26 @@ ago has been multiplied by it L times, and so has the gradient that is to reach 
 
 With the first, next to nothing of step 1 is left at step 16 that could be learnt from. Gers et al. 2000 began with open
 forget gates; Jozefowicz et al. 2015 ("An empirical exploration of recurrent network architectures") found that a bias
-of 1 closes most of the gap between LSTM and GRU. What is best depends on how long there is to be remembered: --length
+of 1 closes the gap between LSTM and GRU. What is best depends on how long there is to be remembered: --length
 28 is too far for a bias of 1 in 600 steps of training, and not for 5.
 
 The task: one of four marks is read at the first step, noise at all others, and the mark is to be named at the last.
 PyTorch begins with a bias near 0.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 
 import torch
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.figure import Figure
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
 from mnist_lstm.lessons.digits import train_step
-from mnist_lstm.lessons.memory import MARKS, draw
+from mnist_lstm.lessons.memory import MARKS, draw, mark_guess
+from mnist_lstm.lessons.options import Bias, Count, Rate, Size
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
 
@@ -38,13 +39,13 @@ WINDOW = 10
 
 
 def run(
-    length: PositiveInt = 16,
-    biases: list[float] = [0.0, 1.0, 5.0],  # noqa: B006 - jsonargparse copies it
-    seeds: PositiveInt = 3,
-    steps: PositiveInt = 600,
-    hidden_size: PositiveInt = 32,
-    batch_size: PositiveInt = 32,
-    learning_rate: PositiveFloat = 0.003,
+    length: Size = 16,
+    biases: list[Bias] = [0.0, 1.0, 5.0],  # noqa: B006 - jsonargparse copies it
+    seeds: Count = 3,
+    steps: Count = 600,
+    hidden_size: Size = 32,
+    batch_size: Size = 32,
+    learning_rate: Rate = 0.003,
 ) -> Result:
     """Count the steps of training until the mark is remembered.
 
@@ -60,8 +61,8 @@ def run(
     Raises:
         InputError: there are no biases.
     """
-    if not biases:
-        raise InputError("--biases: there must be at least one, such as [0, 1, 5]")
+    if not biases or len(set(biases)) < len(biases):
+        raise InputError("--biases: there must be at least one and none twice, such as [0, 1, 5]")
     tries = [(bias, seed) for bias in biases for seed in range(seeds)]
     curves: dict[float, list[list[float]]] = {bias: [] for bias in biases}
     for bias, seed in track(tries, "learning to remember"):
@@ -69,12 +70,13 @@ def run(
     needed = {bias: [len(curve) if is_solved(curve) else None for curve in of] for bias, of in curves.items()}
     rows = []
     for bias, counts in needed.items():
-        known = [count for count in counts if count is not None]
-        told = f"{statistics.median(known):g}" if len(known) == seeds else f"over {steps}"
+        solved = sum(count is not None for count in counts)
+        median = statistics.median(math.inf if count is None else count for count in counts)
+        told = f"{median:g}" if math.isfinite(median) else f"over {steps}"
         kept = float(torch.tensor(bias).sigmoid()) ** (length - 1)
-        rows.append([f"{bias:g}", f"{kept:.0e}", f"{len(known)} of {seeds}", told])
+        rows.append([f"{bias:g}", f"{kept:.0e}", f"{solved} of {seeds}", told])
     header = ["forget bias", f"gate ** {length - 1}", "solved", "steps, median"]
-    numbers = {"length": length, "steps_until_solved": {f"{bias:g}": counts for bias, counts in needed.items()}}
+    numbers = {"length": length, "steps_until_solved": {repr(bias): counts for bias, counts in needed.items()}}
     lines = [f"one of {MARKS} marks is to be named {length - 1} steps later", "", *table(header, rows)]
     return Result(lines, numbers, _draw(curves, length))
 
@@ -107,8 +109,7 @@ def _draw(curves: dict[float, list[list[float]]], length: int) -> Figure:
         for first, curve in enumerate(of):
             label = f"forget bias {bias:g}" if first == 0 else ""
             axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
-    axis.axhline(1.386, color="0.5", linewidth=1)
-    axis.annotate("a guess", (0.99, 1.386), xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom")
+    mark_guess(axis)
     axis.set(xlabel="step of training", ylabel="cross-entropy", title=f"remembering a mark for {length - 1} steps")
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)

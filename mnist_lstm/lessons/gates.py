@@ -19,13 +19,13 @@ forget".
 """
 
 import torch
-from jsonargparse.typing import PositiveFloat
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist_lstm.explain.cells import Gates, by_equations
 from mnist_lstm.figures import BLUE, GREEN, ORANGE
 from mnist_lstm.lessons import Result, table
+from mnist_lstm.lessons.options import Rate
 
 PROGRAM = [
     # what is wanted, value that comes in, write, keep, show
@@ -44,7 +44,7 @@ PROGRAM = [
 ]
 
 
-def run(firmness: PositiveFloat = 20.0) -> Result:
+def run(firmness: Rate = 20.0) -> Result:
     """Follow one unit.
 
     Args:
@@ -62,10 +62,10 @@ def run(firmness: PositiveFloat = 20.0) -> Result:
     lines = [
         *table(header, rows),
         "",
-        f"f = 0, i = 1 write:  c became {written:.4f}, which is g = tanh(1) = {float(of['g'][0]):.4f}",
+        f"f = 0, i = 1 write:  c became {written:.4f}, and g = tanh(1) was {float(of['g'][0]):.4f}",
         f"f = 1, i = 0 keep:   after four more steps, whatever came in, c differs by {abs(kept - written):.1e}",
         f"h stays within -1 and 1: its largest is {float(of['h'].abs().max()):.4f}",
-        f"c does not: its largest is {float(of['c'].abs().max()):.4f}",
+        f"c need not: its largest is {float(of['c'].abs().max()):.4f}",
     ]
     numbers = {
         "steps": [line[0] for line in PROGRAM],

@@ -19,13 +19,13 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Dataset, Split, accuracy, batches, load_digits, train_step
+from mnist_lstm.lessons.digits import Dataset, Split, accuracy, batches, load_train_and_val, train_step
+from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.mnist_format import SIZE
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
@@ -40,13 +40,13 @@ LOOKED_AT = 1000
 
 def run(
     side: Literal[7, 14, 28] = 14,
-    steps: PositiveInt = 300,
-    hidden_size: PositiveInt = 64,
-    batch_size: PositiveInt = 64,
-    learning_rate: PositiveFloat = 0.005,
+    steps: Count = 300,
+    hidden_size: Size = 64,
+    batch_size: Size = 64,
+    learning_rate: Rate = 0.005,
     dataset: Dataset = "auto",
     data_dir: str = "data",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Result:
     """Train four networks that read in different orders on the same batches.
 
@@ -60,7 +60,7 @@ def run(
         data_dir: Folder of MNIST.
         seed: Of weights and order.
     """
-    train, val, told = load_digits(dataset, data_dir)
+    train, val, told = load_train_and_val(dataset, data_dir)
     train, val = _smaller(train, side), _smaller((val[0][:LOOKED_AT], val[1][:LOOKED_AT]), side)
     models: dict[Scan, RowLSTM] = {}
     for order in SCANS:
@@ -69,10 +69,11 @@ def run(
     optimisers = {order: torch.optim.Adam(model.parameters(), learning_rate) for order, model in models.items()}
     curves: dict[Scan, list[tuple[int, float]]] = {order: [] for order in models}
     seconds: dict[Scan, list[float]] = {order: [] for order in models}
-    for step, (images, labels) in enumerate(track(batches(train, steps, batch_size, seed), "training"), 1):
+    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
+        images, labels = train[0][index], train[1][index]
         for order, model in models.items():
             seconds[order].append(train_step(model, optimisers[order], images, labels)[1])
-            if step % max(1, steps // CHECKS) == 0:
+            if step == steps or step % max(1, steps // CHECKS) == 0:
                 curves[order].append((step, accuracy(model, val)))
     ratios = {
         order: statistics.median(a / b for a, b in zip(took, seconds["rows"], strict=True))

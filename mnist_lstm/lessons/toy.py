@@ -12,11 +12,11 @@ import statistics
 
 import torch
 import torch.nn.functional as F
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.figure import Figure
 
 from mnist_lstm.figures import BLUE, ORANGE
 from mnist_lstm.lessons import Result
+from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
 
@@ -25,10 +25,10 @@ LEARNT = 0.1
 
 
 def run(
-    seeds: PositiveInt = 20,
-    steps: PositiveInt = 2000,
-    hidden_size: PositiveInt = 64,
-    learning_rate: PositiveFloat = 1e-3,
+    seeds: Count = 20,
+    steps: Count = 2000,
+    hidden_size: Size = 64,
+    learning_rate: Rate = 1e-3,
 ) -> Result:
     """Learn three random sequences by heart, again and again.
 
@@ -41,10 +41,11 @@ def run(
     curves = [_learn(seed, steps, hidden_size, learning_rate) for seed in track(range(seeds), "learning")]
     needed = [next((step for step, loss in enumerate(curve) if loss < LEARNT), None) for curve in curves]
     known = sorted(count for count in needed if count is not None)
-    first, fifth = (statistics.median(curve[min(step, len(curve) - 1)] for curve in curves) for step in (0, 5))
+    few = min(5, steps)
+    first, fifth = (statistics.median(curve[min(step, len(curve) - 1)] for curve in curves) for step in (0, few))
     lines = [
         f"loss before the first step   {first:.3f}  (median of {seeds} starts; ln 2 = 0.693)",
-        f"loss after 5 steps           {fifth:.3f}",
+        f"loss after {few} steps           {fifth:.3f}",
     ]
     if known:
         lines.append(

@@ -2,21 +2,21 @@
 
 Squashed again and again. The sigmoid has a slope of at most 1/4. Applied k times, its slope is a product of k slopes,
 at most 1/4 to the power k: the curve goes flat, and whatever came in, nearly the same comes out. tanh has a slope of up
-to 1, at 0, which is why it is used inside of recurrent cells.
+to 1, at 0, one reason for its use inside of recurrent cells.
 
 Through the steps. The loss L depends on the state h_t of an RNN through all states after it, so that
 
-    dL/dh_t = dL/dh_T * product over k = t+1..T of  diag(tanh'(a_k)) U,     a_k = W x_k + U h_(k-1) + b
+    dL/dh_t = dL/dh_T J_T ... J_(t+2) J_(t+1),     J_k = diag(tanh'(a_k)) U,     a_k = W x_k + U h_(k-1) + b
 
-a product of T - t matrices: it shrinks or grows exponentially with the distance (Hochreiter & Schmidhuber 1997;
-Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks").
+a product of T - t matrices: in general it shrinks or grows exponentially with the distance (Hochreiter & Schmidhuber
+1997; Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks").
 
 By the cell. In an LSTM, c_t = f_t * c_(t-1) + i_t * g_t, and the gates depend on h_(t-1). The gradient from c_T back to
 c_t is a sum over all paths through the network. One of them goes from cell to cell alone, and its gradient is the
 product of the forget gates, f_(t+1) * ... * f_T, element by element, with no weights and no slopes in it. As long as
 the gates stay open it does not vanish. All others lead through some hidden state and so through weights and slopes. The
 lesson measures the first apart from the rest. It is the open gate that does it, not the LSTM as such: with gates that
-begin half open, as PyTorch's do, an LSTM loses its gradient as fast as an RNN.
+begin half open, as PyTorch's do, an LSTM loses its gradient nearly as fast as an RNN.
 
 Exploding. Where weights are large the product grows instead. One step along such a gradient throws the weights far off;
 clipping scales a gradient whose norm is above a limit down to it, and keeps its direction (Pascanu et al. 2013).
@@ -31,7 +31,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -40,7 +39,8 @@ from mnist_lstm.explain.cells import LSTM
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
 from mnist_lstm.lessons.digits import train_step
-from mnist_lstm.lessons.memory import MARKS, draw
+from mnist_lstm.lessons.memory import GUESS, MARKS, draw
+from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.model import RowLSTM
 from mnist_lstm.progress import track
 
@@ -65,12 +65,12 @@ DEPTHS = (1, 2, 3, 5)
 
 
 def run(
-    updates: PositiveInt = 80,
-    hidden_size: PositiveInt = 32,
-    batch_size: PositiveInt = 32,
-    learning_rate: PositiveFloat = 0.01,
-    gain: PositiveFloat = 1.5,
-    seed: int = 0,
+    updates: Count = 80,
+    hidden_size: Size = 32,
+    batch_size: Size = 32,
+    learning_rate: Rate = 0.01,
+    gain: Rate = 1.5,
+    seed: Seed = 0,
 ) -> Result:
     """Measure gradients on their way back.
 
@@ -115,7 +115,7 @@ def run(
         f"{deepest} times {slopes['iterated'][deepest]:.1e}",
         "",
         f"gradient at the first step over that at the last, before and after {updates} steps of training, and the loss",
-        "then (a guess: 1.39)",
+        f"then (a guess: {GUESS:.2f})",
         *table(header, rows),
         "",
         "gradient of an LSTM's cell state, 27 steps back, of which through cells alone (the product of forget gates)",
@@ -185,7 +185,8 @@ def _paths(hidden_size: int, seed: int, length: int = 28) -> dict[str, dict[str,
             trace = ours.trace(row.unsqueeze(1), state)  # one step at a time, so that each c can be differentiated by
             cells.append(trace.state[1].requires_grad_())
             forgets.append(trace.gates[0]["f"][0, 0])
-            state = (trace.state[0], cells[-1])
+            # h anew from this c, since it is by h that the other paths begin
+            state = (trace.gates[0]["o"] * cells[-1].tanh(), cells[-1])
         all_paths = torch.autograd.grad((cells[-1][0, 0] * direction).sum(), cells[:-1])
         by_cells, product = [], direction
         for gate in reversed(forgets[1:]):
