@@ -170,6 +170,14 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.int64)})),
         "head.weight holds no ordinary numbers",
     ),
+    "eight bits": (
+        _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.float8_e4m3fn)})),
+        "head.weight holds no ordinary numbers",
+    ),
+    "too large for float32": (
+        _weights(lambda weights: weights.update({HEAD: torch.full((10, 16), 1e300, dtype=torch.float64)})),
+        "head.weight holds values that are no numbers",
+    ),
     "sparse": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16).to_sparse()})),
         "bad.ckpt: ",

@@ -286,6 +286,21 @@ def test_the_command_line_beats_the_checkpoint_which_beats_configs(fit: Command)
     assert hparams["learning_rate"] == 0.001
 
 
+def test_a_checkpoint_from_before_an_option_is_what_networks_were_then(fit: Command, command: Command) -> None:
+    fit("--trainer.max_epochs=1")
+    path = Path("runs/mnist/version_0/checkpoints/best.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    for name in ("readout", "straighten", "scan"):
+        del checkpoint["hyper_parameters"][name]
+    torch.save(checkpoint, "old.ckpt")
+    # the config asks for what the network is not
+    baseline = ("--config", REPOSITORY / "configs/baseline.yaml", "--data.archives", "archives")
+    Path("archives").symlink_to(Path("..", "archives").resolve())
+    results = [command("test", *config, "--ckpt_path", file) for config, file in (((), path), (baseline, "old.ckpt"))]
+    assert [code for code, _, _ in results] == [0, 0]
+    assert len({accuracy_in(out) for _, out, _ in results}) == 1
+
+
 def test_the_newest_run_is_meant_even_if_it_has_kept_nothing(fit: Command) -> None:
     fit("--trainer.max_epochs=1")
     fit(*stop_after(0))
