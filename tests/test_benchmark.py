@@ -100,7 +100,7 @@ def test_augment_compares_with_libraries_and_a_step(
     assert benchmark.main(["augment", "--rounds", "1", "--data_dir", data_dir, "--output", "augment.json"]) == 0
     result = json.loads(Path("augment.json").read_text(encoding="utf-8"))
     assert result["images"] == 128
-    assert [row["what"] for row in result["ratios"]] == ["distort", "distort"]
+    assert [row["what"] for row in result["ratios"]] == ["distort", "distort", "straighten"]
     assert "kornia is not installed, and left out" in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""Distort a batch of images, beside two libraries that can and beside the step of training that it is for.
+"""Distort and straighten a batch of images, beside libraries that distort, and beside the training step it is all for.
 
 Kornia takes part where it is installed (pip install kornia). The two libraries move and bend only; neither changes the
 thickness of strokes, which is part of our time.
@@ -17,7 +17,9 @@ from benchmarks import measure
 from benchmarks.rivals import BareLoop
 from benchmarks.train import prepare
 from mnist_lstm import augment
+from mnist_lstm.mnist_format import normalise
 from mnist_lstm.model import RowLSTM
+from mnist_lstm.straighten import straighten
 
 REPEATS = 20
 """Batches a round."""
@@ -40,6 +42,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         name: lambda change=change: [change(images) for _ in range(REPEATS)]  # type: ignore[misc]
         for name, change in {"distort": augment.distort, **rivals}.items()
     }
+    upright = normalise(images)
+    candidates["straighten"] = lambda: [straighten(upright) for _ in range(REPEATS)]
     batch = (augment.distort(images) / 255, labels)
     candidates[step] = lambda: loop.run(iter([batch] * REPEATS))
     with measure.threads(1):
@@ -47,6 +51,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     print(f"{REPEATS} batches of {len(images)} images, 1 thread")
     measure.print_times(times)
     ratios = [measure.compare(times, "distort", name) for name in (*rivals, step)]
+    ratios.append(measure.compare(times, "straighten", step))
     measure.print_ratios(ratios)
     return {"images": len(images), "batches": REPEATS, "times": times, "ratios": ratios}
 
