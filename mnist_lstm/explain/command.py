@@ -121,7 +121,7 @@ def run(args: list[str]) -> int:
     if not digits:
         raise InputError("there is no digit to explain")
     if options.output is None:
-        stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0]).stem).strip("_")[:60]
+        stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0].partition("[")[0]).stem).strip("_")[:60]
         folder = new_run(Path("explained"), stem or "picture", "--output")
     else:
         folder = empty_folder("--output", options.output)
@@ -129,10 +129,10 @@ def run(args: list[str]) -> int:
         explain(network, image, options.label, others) for _, image in track(digits, "following the digits")
     ]
     names = [name for name, _ in digits]
-    figures.belief_sheet(explanations, [name[-24:] for name in names]).savefig(folder / "belief.png", dpi=DPI)
+    figures.belief_sheet(explanations, [_short(name, 16) for name in names]).savefig(folder / "belief.png", dpi=DPI)
     directions = 2 if network.rnn.bidirectional else 1
     for index, explanation in enumerate(track(explanations, "drawing")):
-        title = f"{names[index][-60:]}: {explanation.answer} ({explanation.belief[-1].max():.2%})"
+        title = f"{_short(names[index], 60)}: {explanation.answer} ({explanation.belief[-1].max():.2%})"
         figures.gates_sheet(explanation, directions, title).savefig(folder / f"gates-{index:02d}.png", dpi=DPI)
         figures.rows_sheet(explanation, title).savefig(folder / f"rows-{index:02d}.png", dpi=DPI)
     told = list(zip(names, explanations, strict=True))
@@ -143,6 +143,11 @@ def run(args: list[str]) -> int:
         print()
     print_lines({"figures": str(folder)})
     return 2 if failed else 0
+
+
+def _short(name: str, most: int) -> str:
+    """Return the end of a name that is too long for a caption."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _load(name: str | None, option: str) -> "Classifier":

@@ -12,7 +12,11 @@ from torch import Tensor
 
 from mnist_lstm.explain.explanation import STRIPS, Explanation
 from mnist_lstm.figures import BLUE, ORANGE
-from mnist_lstm.mnist_format import CLASS_NAMES
+from mnist_lstm.mnist_format import CLASS_NAMES, MEAN, STD
+from mnist_lstm.straighten import PAPER
+
+INK = (1 - MEAN) / STD
+"""Grey level of full ink after `mnist_format.normalise`."""
 
 BETWEEN_0_AND_1 = {"i", "f", "o", "r", "z"}
 """Gates; all else may be negative."""
@@ -52,12 +56,12 @@ def belief_sheet(explanations: Sequence[Explanation], captions: Sequence[str], c
     for index, (explanation, caption) in enumerate(zip(explanations, captions, strict=True)):
         picture, beliefs = axes.flat[2 * index : 2 * index + 2]
         _draw_image(picture, explanation.image)
-        picture.set_title(_plain(caption), fontsize=10)
+        picture.set_title(_plain(caption), fontsize=8)
         shown = beliefs.imshow(explanation.belief.numpy(), cmap="cividis", vmin=0, vmax=1, aspect="auto")
         for axis in (picture, beliefs):
             axis.axhline(explanation.known_from - 1.5, color=ORANGE, linewidth=1.5)
         beliefs.set_box_aspect(1 / narrow)  # as high as the picture
-        beliefs.set_title(f"{explanation.answer} from {strip} {explanation.known_from} on", fontsize=10)
+        beliefs.set_title(f"{explanation.answer} from {strip} {explanation.known_from}", fontsize=8)
         beliefs.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
         beliefs.set_yticks([])
     figure.colorbar(shown, ax=axes, label="probability", fraction=0.02)
@@ -160,6 +164,6 @@ def _plain(text: str) -> str:
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:
-    axis.imshow(image.numpy(), cmap="gray_r", aspect="equal")
+    axis.imshow(image.numpy(), cmap="gray_r", vmin=PAPER, vmax=INK, aspect="equal")
     axis.set_xticks([])
     axis.set_yticks([0, 9, 18, 27], ["1", "10", "19", "28"], fontsize=8)
