@@ -17,7 +17,6 @@ each learns. Greff et al. 2017 ("LSTM: a search space odyssey") and Jozefowicz e
 recurrent network architectures") compare them at length.
 """
 
-import statistics
 from typing import Any
 
 import torch
@@ -26,16 +25,22 @@ from matplotlib.figure import Figure
 from mnist_lstm.explain.cells import by_equations
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Dataset, accuracy, batches, load_train_and_val, train_step
+from mnist_lstm.lessons.digits import Dataset, draw_accuracies, load_train_and_val, train_together
 from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.model import RowLSTM
-from mnist_lstm.progress import track
 
 KINDS: dict[str, dict[str, Any]] = {
     "RNN": {"cell": "rnn"},
     "GRU": {"cell": "gru"},
     "LSTM": {"cell": "lstm"},
     "LSTM, both directions": {"cell": "lstm", "bidirectional": True},
+}
+
+LOOKS = {
+    "RNN": (PINK, "o:"),
+    "GRU": (GREEN, "s-."),
+    "LSTM": (BLUE, "^--"),
+    "LSTM, both directions": (ORANGE, "D-"),
 }
 
 CHECKS = 10
@@ -68,21 +73,19 @@ def run(
         torch.manual_seed(seed)
         models[name] = RowLSTM(hidden_size=hidden_size, **options)
     apart = {name: _apart_from_equations(model, train[0][:batch_size]) for name, model in models.items()}
-    optimisers = {name: torch.optim.Adam(model.parameters(), learning_rate) for name, model in models.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    curves: dict[str, list[tuple[int, float]]] = {name: [] for name in models}
-    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
-        images, labels = train[0][index], train[1][index]
-        for name, model in models.items():
-            seconds[name].append(train_step(model, optimisers[name], images, labels)[1])
-            if step == steps or step % max(1, steps // CHECKS) == 0:
-                curves[name].append((step, accuracy(model, val)))
-
+    training = train_together(
+        models,
+        train,
+        val,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        checks=CHECKS,
+    )
+    curves = training.accuracies
     weights = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(took, seconds["LSTM"], strict=True))
-        for name, took in seconds.items()
-    }
+    ratios = {name: training.time_ratio(name, "LSTM") for name in models}
     rows = [[n, f"{curves[n][-1][1]:.1%}", f"{weights[n]:,}", f"{ratios[n]:.2f}", f"{apart[n]:.0e}"] for n in models]
     header = ["after the same steps", "accuracy", "weights", "time / LSTM's", "off its equations by"]
     numbers = {
@@ -106,10 +109,6 @@ def _apart_from_equations(model: RowLSTM, images: torch.Tensor) -> float:
 def _draw(curves: dict[str, list[tuple[int, float]]]) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
-    styles = zip((PINK, GREEN, BLUE, ORANGE), ("o:", "s-.", "^--", "D-"), strict=True)
-    for (name, curve), (colour, style) in zip(curves.items(), styles, strict=True):
-        axis.plot(*zip(*curve, strict=True), style, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
-    axis.set(xlabel="step", ylabel="validation accuracy", title="the same batches, one step each")
-    axis.grid(alpha=0.3)
-    axis.legend()
+    draw_accuracies(axis, curves, LOOKS)
+    axis.set_title("the same batches, one step each")
     return figure

@@ -2,15 +2,19 @@
 
 import contextlib
 import io
+import statistics
 import time
 import warnings
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from mnist_lstm.mnist_format import normalise
+from mnist_lstm.progress import track
 
 Dataset = Literal["auto", "mnist", "digits"]
 
@@ -70,6 +74,79 @@ def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor
     index = torch.cat([torch.randperm(images, generator=order) for _ in range(epochs)])
     parts: tuple[Tensor, ...] = index[: steps * batch_size].split(batch_size)
     return parts
+
+
+class Training(NamedTuple):
+    """What became of networks that were trained side by side; everything by their names.
+
+    Attributes:
+        losses: of each step.
+        seconds: of each step.
+        accuracies: (step, share of validation images) where it was looked at.
+    """
+
+    losses: dict[str, list[float]]
+    seconds: dict[str, list[float]]
+    accuracies: dict[str, list[tuple[int, float]]]
+
+    def time_ratio(self, name: str, other: str) -> float:
+        """Tell how long a step takes, over another network's step on the same batch; the median of all steps."""
+        pairs = zip(self.seconds[name], self.seconds[other], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+
+def train_together(
+    models: Mapping[str, nn.Module],
+    train: Split,
+    val: Split,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    checks: int,
+) -> Training:
+    """Train networks in turn on the same batches, by Adam.
+
+    Args:
+        models: by name.
+        train: images and labels to learn from.
+        val: images and labels to look at.
+        steps: of each network.
+        batch_size: images a step.
+        learning_rate: of Adam.
+        seed: of the order.
+        checks: times that the accuracy is looked at, about; the last is after the last step.
+    """
+    optimisers = {name: torch.optim.Adam(model.parameters(), learning_rate) for name, model in models.items()}
+    training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
+    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
+        images, labels = train[0][index], train[1][index]
+        for name, model in models.items():
+            loss, seconds = train_step(model, optimisers[name], images, labels)
+            training.losses[name].append(loss)
+            training.seconds[name].append(seconds)
+            if step == steps or step % max(1, steps // checks) == 0:
+                training.accuracies[name].append((step, accuracy(model, val)))
+    return training
+
+
+def draw_accuracies(
+    axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]], looks: Mapping[str, tuple[str, str]]
+) -> None:
+    """Draw the accuracies of a `Training`.
+
+    Args:
+        axis: to draw on.
+        accuracies: by name.
+        looks: colour, and marker with line, by name.
+    """
+    for name, curve in accuracies.items():
+        colour, style = looks[name]
+        axis.plot(*zip(*curve, strict=True), style, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
+    axis.set(xlabel="step of training", ylabel="validation accuracy")
+    axis.grid(alpha=0.3)
+    axis.legend()
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ Here pictures are first made smaller, 14x14 pixels unless told otherwise, so tha
 waited for, and training is short. What is to be seen is how much the order counts on the same budget.
 """
 
-import statistics
 from typing import Any, Literal
 
 import torch
@@ -24,12 +23,13 @@ from torch import Tensor
 
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Dataset, Split, accuracy, batches, load_train_and_val, train_step
+from mnist_lstm.lessons.digits import Dataset, Split, draw_accuracies, load_train_and_val, train_together
 from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.mnist_format import SIZE
 from mnist_lstm.model import RowLSTM
-from mnist_lstm.progress import track
 from mnist_lstm.scan import SCANS, Scan, scan
+
+LOOKS = {"rows": (ORANGE, "D-"), "columns": (BLUE, "^--"), "pixels": (GREEN, "s-."), "permuted": (PINK, "o:")}
 
 CHECKS = 8
 """Times that the accuracy is looked at."""
@@ -62,23 +62,22 @@ def run(
     """
     train, val, told = load_train_and_val(dataset, data_dir)
     train, val = _smaller(train, side), _smaller((val[0][:LOOKED_AT], val[1][:LOOKED_AT]), side)
-    models: dict[Scan, RowLSTM] = {}
+    models: dict[str, RowLSTM] = {}
     for order in SCANS:
         torch.manual_seed(seed)
         models[order] = RowLSTM(side, hidden_size, scan=order)
-    optimisers = {order: torch.optim.Adam(model.parameters(), learning_rate) for order, model in models.items()}
-    curves: dict[Scan, list[tuple[int, float]]] = {order: [] for order in models}
-    seconds: dict[Scan, list[float]] = {order: [] for order in models}
-    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
-        images, labels = train[0][index], train[1][index]
-        for order, model in models.items():
-            seconds[order].append(train_step(model, optimisers[order], images, labels)[1])
-            if step == steps or step % max(1, steps // CHECKS) == 0:
-                curves[order].append((step, accuracy(model, val)))
-    ratios = {
-        order: statistics.median(a / b for a, b in zip(took, seconds["rows"], strict=True))
-        for order, took in seconds.items()
-    }
+    training = train_together(
+        models,
+        train,
+        val,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        checks=CHECKS,
+    )
+    curves = training.accuracies
+    ratios = {order: training.time_ratio(order, "rows") for order in SCANS}
     lengths = {order: scan(val[0][:1], order).shape[1] for order in SCANS}
     published: dict[Scan, str] = {"rows": "", "columns": "", "pixels": "98.9 %", "permuted": "92.9 to 95.1 %"}
     rows = [
@@ -102,7 +101,7 @@ def _smaller(split: Split, side: int) -> Split:
     return F.avg_pool2d(images.unsqueeze(1), SIZE // side).squeeze(1), labels
 
 
-def _draw(image: Tensor, curves: dict[Scan, list[tuple[int, float]]]) -> Figure:
+def _draw(image: Tensor, curves: dict[str, list[tuple[int, float]]]) -> Figure:
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     sheet, half = figure.subfigures(1, 2, width_ratios=[1, 1.5])  # type: ignore[misc]  # it is an array of two
     sheet.suptitle("one digit as each reads it, line by line")
@@ -111,10 +110,6 @@ def _draw(image: Tensor, curves: dict[Scan, list[tuple[int, float]]]) -> Figure:
         place.set_title(order)
         place.set_axis_off()
     curve_axis = half.subplots()
-    styles = zip((ORANGE, BLUE, GREEN, PINK), ("D-", "^--", "s-.", "o:"), strict=True)
-    for (order, curve), (colour, style) in zip(curves.items(), styles, strict=True):
-        curve_axis.plot(*zip(*curve, strict=True), style, color=colour, label=f"{order}, {curve[-1][1]:.1%}")
-    curve_axis.set(xlabel="step of training", ylabel="validation accuracy", ylim=(0, 1))
-    curve_axis.grid(alpha=0.3)
-    curve_axis.legend()
+    draw_accuracies(curve_axis, curves, LOOKS)
+    curve_axis.set_ylim(0, 1)
     return figure

@@ -27,11 +27,10 @@ from torch import Tensor, nn
 from mnist_lstm.explain.cells import LSTM
 from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Dataset, accuracy, batches, load_train_and_val, train_step
+from mnist_lstm.lessons.digits import Dataset, load_train_and_val, train_together
 from mnist_lstm.lessons.options import Count, Rate, Seed, Size
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.model import RowLSTM
-from mnist_lstm.progress import track
 
 LOOKED_AT = 500
 """Validation images whose order is changed, to see whether they are read one by one."""
@@ -105,20 +104,21 @@ def run(
         "weights no parameters": WithoutParameters(hidden_size),
     }
     apart = _compare(theirs, ours, train[0][:batch_size], train[1][:batch_size])
-    optimisers = {name: torch.optim.Adam(model.parameters(), learning_rate) for name, model in models.items()}
-    curves: dict[str, list[float]] = {name: [] for name in models}
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for index in track(batches(len(train[1]), steps, batch_size, seed), "training"):
-        images, labels = train[0][index], train[1][index]
-        for name, model in models.items():
-            loss, took = train_step(model, optimisers[name], images, labels)
-            curves[name].append(loss)
-            seconds[name].append(took)
-
-    ratio = statistics.median(a / b for a, b in zip(seconds["by equations"], seconds["nn.LSTM"], strict=True))
+    training = train_together(
+        models,
+        train,
+        val,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        checks=1,
+    )
+    curves = training.losses
+    ratio = training.time_ratio("by equations", "nn.LSTM")
     losses_apart = [abs(a - b) for a, b in zip(curves["by equations"], curves["nn.LSTM"], strict=True)]
     early = min(20, steps)
-    accuracies = {name: accuracy(model, val) for name, model in models.items()}
+    accuracies = {name: seen[-1][1] for name, seen in training.accuracies.items()}
     trained = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}
     moved = {name: _moved_by_neighbours(model, val[0][:LOOKED_AT]) for name, model in models.items()}
     lines = [
