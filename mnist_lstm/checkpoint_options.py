@@ -1,16 +1,20 @@
 """The options that a checkpoint was made with, so that it can be tested or resumed without naming them again."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 from mnist_lstm.data import BATCH_OPTIONS
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.checkpoint import HYPER_PARAMETERS, IGNORED, read_checkpoint
-from mnist_lstm.model import RowLSTM
 
 MODEL_OPTIONS = HYPER_PARAMETERS.keys() - {"dataset"}
 """Without the data set's name, which the command takes from the data module."""
+
+OLDER_MODEL = {"readout": "final", "straighten": False, "scan": "rows", "edges": False}
+"""What every network was before these options were there, which is why its checkpoint does not name them."""
+
+OLDER_DATA: dict[str, Any] = {"split": "random"}
+"""How every split was drawn before there was a choice."""
 
 
 def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
@@ -28,8 +32,8 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
     """
     checkpoint = read_checkpoint(path)
     options = [
-        *_options("model", _older_defaults() | checkpoint["hyper_parameters"], MODEL_OPTIONS, path),
-        *_options("data", checkpoint["datamodule_hyper_parameters"], set(BATCH_OPTIONS), path),
+        *_options("model", OLDER_MODEL | checkpoint["hyper_parameters"], MODEL_OPTIONS, path),
+        *_options("data", data_options(checkpoint), set(BATCH_OPTIONS), path),
     ]
     configs, others = [], []
     rest = iter(args[1:])
@@ -43,10 +47,10 @@ def with_checkpoint_options(args: list[str], path: Path) -> list[str]:
     return [args[0], *configs, *options, *others]
 
 
-def _older_defaults() -> dict[str, Any]:
-    """Return what a network is whose checkpoint does not say, since it is older than these options."""
-    parameters = inspect.signature(RowLSTM).parameters
-    return {name: parameters[name].default for name in ("readout", "straighten", "scan")}
+def data_options(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the data that a checkpoint's network was trained on; empty if it does not say."""
+    given: dict[str, Any] = checkpoint["datamodule_hyper_parameters"]
+    return OLDER_DATA | given if given else {}
 
 
 def _options(group: str, hparams: dict[str, Any], known: set[str], path: Path) -> list[str]:

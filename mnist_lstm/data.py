@@ -18,7 +18,8 @@ from mnist_lstm import mnist_files
 from mnist_lstm.augment import distort
 from mnist_lstm.errors import InputError
 from mnist_lstm.idx import read_images
-from mnist_lstm.mnist_format import CLASS_NAMES, normalise, place
+from mnist_lstm.mnist_format import normalise, place
+from mnist_lstm.split import stratified_split, writers_split
 
 Batch = tuple[Tensor, Tensor | None]
 """Images ``(N, 28, 28)`` and labels ``(N,)``; the labels are None where they are not known."""
@@ -34,7 +35,7 @@ DIGITS_TEST_SEED = 0
 """The embedded digits come without a test part: the same 360 of the 1,797 are set aside, whatever the options."""
 
 
-BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split_seed", "augment")
+BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "augment")
 """What the batches are made of, which goes into checkpoints; where a machine keeps its files does not."""
 
 
@@ -104,33 +105,6 @@ class _Shuffled(RandomSampler):
         yield from torch.randperm(len(self.data_source), generator=self.generator).tolist()
 
 
-def stratified_split(labels: Tensor, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Hold out ``size`` images so that every class keeps its share, to within one image.
-
-    The draw uses NumPy's legacy generator, whose stream is frozen (NEP 19): the same seed gives the same split on
-    every machine and with every version.
-
-    Args:
-        labels: int64 tensor ``(N,)``.
-        size: how many to hold out, 0 to N - 1.
-        seed: of the draw.
-
-    Returns:
-        The indices of the rest ``(N - size,)`` and of those held out ``(size,)``, each in ascending order.
-    """
-    classes = labels.numpy()
-    counts = np.bincount(classes, minlength=len(CLASS_NAMES))
-    exact = counts * size / len(classes)
-    share = np.floor(exact).astype(int)
-    # largest remainder method: the images that rounding down left over go to the classes that lost most by it
-    share[np.argsort(share - exact, kind="stable")[: size - share.sum()]] += 1
-    order = np.random.RandomState(seed).permutation(len(classes))
-    held_out = np.concatenate([order[classes[order] == c][: share[c]] for c in range(len(share))])
-    is_held_out = torch.zeros(len(classes), dtype=torch.bool)
-    is_held_out[held_out] = True
-    return torch.nonzero(~is_held_out).flatten(), torch.nonzero(is_held_out).flatten()
-
-
 def load_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Read the embedded set: scikit-learn's 1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), laid out as MNIST.
 
@@ -160,9 +134,12 @@ class MNISTDataModule(LightningDataModule):
         mirror: Web address below which the four archives lie, instead of torchvision's mirrors; default: the
             environment variable MNIST_LSTM_MIRROR.
         batch_size: Training images a step, at least 1. Larger is faster an epoch and learns less an epoch.
-        val_size: Training images held out for validation, by a stratified draw; default: 5,000 of MNIST's 60,000, 180
-            of the 1,437 embedded ones. 0: train on all of them, validate nothing and keep the last epoch, for when
-            every choice has been made.
+        val_size: Training images held out for validation; default: 5,000 of MNIST's 60,000, 180 of the 1,437 embedded
+            ones. 0: train on all of them, validate nothing and keep the last epoch, for when every choice has been
+            made.
+        split: How they are drawn. random: at random, every class in its share. writers: in stretches of about 2,000
+            consecutive images, so that few writers are on both sides, since MNIST's are in the order of their writers;
+            those of the test images are new too.
         split_seed: Seed of that draw. It is apart from seed_everything, so that runs with several seeds are compared
             on the same validation images.
         augment: Distort the training images at random, a new draw for every image in every epoch: much more accurate,
@@ -180,6 +157,7 @@ class MNISTDataModule(LightningDataModule):
         mirror: str | None = None,
         batch_size: int = 128,
         val_size: int | None = None,
+        split: Literal["random", "writers"] = "random",
         split_seed: int = 0,
         augment: bool = False,
         on_device: bool = False,
@@ -193,6 +171,10 @@ class MNISTDataModule(LightningDataModule):
             raise InputError(f"batch_size {batch_size}: must be at least 1")
         if val_size is not None and val_size < 0:
             raise InputError(f"val_size {val_size}: must be at least 0")
+        if split not in ("random", "writers"):
+            raise InputError(f"split {split!r}: must be random or writers")
+        if dataset == "digits":
+            _check_split_of_digits(split, val_size)
         if not 0 <= split_seed < 2**32:
             raise InputError(f"split_seed {split_seed}: must lie between 0 and {2**32 - 1}")
         if num_workers < 0:
@@ -294,6 +276,8 @@ class MNISTDataModule(LightningDataModule):
         # looks at the disk alone, so that every process of a run comes to the same answer
         if self.dataset == "auto":
             self.hparams["dataset"] = "mnist" if mnist_files.is_complete(self.data_dir) else "digits"
+        if self.dataset == "digits":
+            _check_split_of_digits(self.hparams["split"], self.hparams["val_size"])
 
     def _load_train_and_val(self) -> tuple[DigitImages, DigitImages]:
         if self.dataset == "mnist":
@@ -305,7 +289,11 @@ class MNISTDataModule(LightningDataModule):
             raise InputError(
                 f"val_size {size:,}: {self.dataset} has only {len(labels):,} training images to hold some out of"
             )
-        train, val = stratified_split(labels, size, self.hparams["split_seed"])
+        seed = self.hparams["split_seed"]
+        if self.hparams["split"] == "writers":
+            train, val = writers_split(len(labels), size, seed)
+        else:
+            train, val = stratified_split(labels, size, seed)
         return DigitImages(images[train], labels[train]), DigitImages(images[val], labels[val])
 
     def _load_test(self) -> DigitImages:
@@ -347,6 +335,14 @@ Loader = Batches | DataLoader[Batch]
 def _identity(batch: Any) -> Any:
     """Leave a batch as `DigitImages.__getitems__` made it (a named function, so that worker processes can load it)."""
     return batch
+
+
+def _check_split_of_digits(split: str, val_size: int | None) -> None:
+    if split == "writers" and val_size != 0:
+        raise InputError(
+            "split writers: is for MNIST, which is in the order of its writers, and not for the embedded digits; "
+            "take --data.split random"
+        )
 
 
 def _path_or_none(path: str | None) -> Path | None:

@@ -33,12 +33,13 @@ from mnist_lstm.callbacks import (
     Pictures,
     PlainProgress,
 )
-from mnist_lstm.checkpoint_options import with_checkpoint_options
+from mnist_lstm.checkpoint_options import data_options, with_checkpoint_options
 from mnist_lstm.data import MNISTDataModule
 from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.checkpoint import read_checkpoint
 from mnist_lstm.mnist_format import CLASS_NAMES, SIZE
 from mnist_lstm.module import DigitClassifier
+from mnist_lstm.outputs import open_new
 from mnist_lstm.processor import lacks_bfloat16, training_threads
 from mnist_lstm.profiler import NoProfiler
 from mnist_lstm.runs import find_checkpoint, new_run
@@ -267,11 +268,10 @@ class MNISTCLI(LightningCLI):
             self.steps_done = checkpoint["global_step"]
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: holds weights but not the state of a run, so none can be resumed") from error
-        for name in ("dataset", "val_size", "split_seed"):
-            was, now = (
-                hparams.get(name) for hparams in (checkpoint["datamodule_hyper_parameters"], self.datamodule.hparams)
-            )
-            if checkpoint["datamodule_hyper_parameters"] and was != now:
+        trained_on = data_options(checkpoint)
+        for name in ("dataset", "val_size", "split", "split_seed"):
+            was, now = (hparams.get(name) for hparams in (trained_on, self.datamodule.hparams))
+            if trained_on and was != now:
                 raise InputError(
                     f"{path}: a run with --data.{name} {was} cannot go on with {now}: what was learnt and what was "
                     "best there are of other images; start a new one without --ckpt_path"
@@ -367,7 +367,7 @@ class MNISTCLI(LightningCLI):
         """Write the predictions as they come."""
         output = self.config.predict.output
         self.datamodule.setup("predict")  # an unreadable file shows before the output is made
-        with _open_new(output) if output else contextlib.nullcontext(sys.stdout) as file:
+        with open_new(Path(output), "--output") if output else contextlib.nullcontext(sys.stdout) as file:
             self.trainer.callbacks.append(CSVPredictions(file))  # type: ignore[attr-defined]
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             file.flush()
@@ -466,15 +466,6 @@ def _progress(enabled: bool | None, command: str | None) -> tuple[list[Callback]
     if sys.stdout.isatty() and command != "predict":
         return [BarProgress()], True
     return ([PlainProgress()] if command == "fit" else []), False
-
-
-def _open_new(path: str) -> Any:
-    try:
-        return Path(path).expanduser().open("x", encoding="utf-8")
-    except FileExistsError as error:
-        raise InputError(f"--output {path}: exists already and is not overwritten; name another file") from error
-    except OSError as error:
-        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from error
 
 
 def _is_rank_zero() -> bool:

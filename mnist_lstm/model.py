@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mnist_lstm.edges import PER_PIXEL, with_edges
 from mnist_lstm.errors import InputError
 from mnist_lstm.scan import SCANS, Scan, is_by_pixel
 from mnist_lstm.scan import scan as in_order
@@ -24,7 +25,7 @@ class RowLSTM(nn.Module):
     lengths work as well: ``RowLSTM(1, 64, 1, 2)`` tells two classes of sequences ``(N, L, 1)`` apart.
 
     Args:
-        input_size: Numbers a step; 28 pixels of a row.
+        input_size: Numbers a step, before edges; 28 pixels of a row.
         hidden_size: Units H of one layer in one direction.
         num_layers: Layers, each reading the one below.
         num_classes: Classes to tell apart.
@@ -42,6 +43,8 @@ class RowLSTM(nn.Module):
             `mnist_lstm.straighten`.
         scan: The order in which a picture is read, if sequences are square pictures: rows, columns, pixels or
             permuted; see `mnist_lstm.scan`. With the last two, a step is one pixel, and input_size a row's width.
+        edges: Take the sequences for normalised images, and read beside each row (or column) the edges in it by their
+            direction; see `mnist_lstm.edges`.
 
     Raises:
         InputError: an argument is out of its range.
@@ -61,6 +64,7 @@ class RowLSTM(nn.Module):
         readout: Readout = "final",
         straighten: bool = False,
         scan: Scan = "rows",
+        edges: bool = False,
     ) -> None:
         super().__init__()
         sizes = {
@@ -86,14 +90,17 @@ class RowLSTM(nn.Module):
             raise InputError(f"readout {readout!r}: must be final or mean_max")
         if scan not in SCANS:
             raise InputError(f"scan {scan!r}: must be one of {', '.join(SCANS)}")
+        if edges and is_by_pixel(scan):
+            raise InputError(f"scan {scan!r}: reads single pixels, which have no edges; set edges to false")
 
-        width = 1 if is_by_pixel(scan) else input_size
+        width = 1 if is_by_pixel(scan) else input_size * PER_PIXEL if edges else input_size
         self.rnn = _CELLS[cell](
             width, hidden_size, num_layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
         )
         self.readout = readout
         self.straighten = straighten
         self.scan = scan
+        self.edges = edges
         states = (2 if bidirectional else 1) * (2 if readout == "mean_max" else 1)
         self.head = nn.Linear(states * hidden_size, num_classes)
         if init == "orthogonal":
@@ -111,14 +118,18 @@ class RowLSTM(nn.Module):
         Returns:
             Logits ``(N, num_classes)``.
         """
-        return self.answer(self.lay_out(sequences))
+        return self.answer(self.add_edges(self.lay_out(sequences)))
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Bring images upright and into the order of reading: ``(N, H, W)`` to ``(N, L, numbers a step)``."""
+        """Bring images upright and into the order of reading: ``(N, H, W)`` to ``(N, L, pixels a step)``."""
         return in_order(upright(images) if self.straighten else images, self.scan)
 
+    def add_edges(self, laid_out: Tensor) -> Tensor:
+        """Put their edges behind the pixels if the network reads them; returns ``(N, L, numbers a step)``."""
+        return with_edges(laid_out) if self.edges else laid_out
+
     def answer(self, steps: Tensor) -> Tensor:
-        """Read what is laid out, ``(N, L, numbers a step)``; returns logits ``(N, num_classes)``."""
+        """Read ``(N, L, numbers a step)``; returns logits ``(N, num_classes)``."""
         outputs, state = self.rnn(steps)  # (N, L, directions * H)
         if self.readout == "mean_max":
             summary = torch.cat([outputs.mean(dim=1), outputs.amax(dim=1)], dim=1)

@@ -9,10 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_lstm.mnist_format import MEAN, STD
-
-PAPER = -MEAN / STD
-"""Grey level of paper after `mnist_format.normalise`."""
+from mnist_lstm.mnist_format import PAPER
 
 MAX_SLANT = 1.0
 """Pixels a row; a line that is nearly flat is no slanted digit."""

@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as mnist_lstm.cli sets it, and before PyTorch is imported
 
 from mnist_lstm.errors import InputError, TrainingError, printable
+from mnist_lstm.outputs import refuse_existing
 
 
 def main(args: list[str] | None = None) -> int:
@@ -64,8 +65,8 @@ def main(args: list[str] | None = None) -> int:
     from benchmarks import measure
 
     try:
-        if options.output is not None and options.output.exists():
-            raise InputError(f"--output {options.output}: exists already and is not overwritten; name another file")
+        if options.output is not None:
+            refuse_existing(options.output, "--output")
         print(", ".join(f"{name} {fact}" for name, fact in measure.machine().items() if fact), flush=True)
         results = importlib.import_module(f"benchmarks.{options.subject}").run(options)
         measure.write({"subject": options.subject, **results}, options.output)

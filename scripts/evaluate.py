@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.classify import load_classifier
 from mnist_lstm.inference.picture import Images
 from mnist_lstm.mnist_format import CLASS_NAMES
+from mnist_lstm.outputs import open_new, refuse_existing
 from mnist_lstm.runs import find_checkpoint
 
 CONTESTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
@@ -62,8 +63,8 @@ def evaluate(options: argparse.Namespace) -> None:
         InputError: a checkpoint or MNIST cannot be had, or an output is there already.
     """
     for option, file in (("--sheet", options.sheet), ("--output", options.output)):
-        if file is not None and file.exists():
-            raise InputError(f"{option} {file}: exists already and is not overwritten; name another file")
+        if file is not None:
+            refuse_existing(file, option)
     paths = [find_checkpoint(name, Path("runs"), "checkpoint") for name in options.checkpoints]
     classifiers = [load_classifier(path) for path in paths]  # a bad one shows before the first has been run
     images, labels = test_images(options.data_dir)
@@ -81,11 +82,11 @@ def evaluate(options: argparse.Namespace) -> None:
             f"max {max(accuracies):.2f} %"
         )
     if options.sheet is not None:
-        with _open_new(options.sheet) as file:
+        with open_new(options.sheet, "--sheet", binary=True) as file:
             draw_mistakes(images, labels, together).savefig(file, format="png", dpi=80)
     if options.output is not None:
-        with _open_new(options.output) as file:
-            file.write((json.dumps(results, indent=2) + "\n").encode())
+        with open_new(options.output, "--output") as file:
+            file.write(json.dumps(results, indent=2) + "\n")
 
 
 def test_images(data_dir: str) -> tuple[Images, Labels]:
@@ -145,13 +146,6 @@ def draw_mistakes(images: Images, labels: Labels, probabilities: Probabilities) 
     ]
     title = f"{len(wrong)} of {len(labels):,} test images were not taken for their label (* contested)"
     return figures.digit_sheet(torch.from_numpy(images[wrong]), captions, title, columns=10)
-
-
-def _open_new(path: Path) -> BinaryIO:
-    try:
-        return path.open("xb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

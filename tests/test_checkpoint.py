@@ -37,7 +37,7 @@ def checkpoint(**options: Any) -> dict[str, Any]:
         {},
         {"cell": "gru", "bidirectional": False, "readout": "mean_max"},
         {"cell": "rnn", "num_layers": 2, "dropout": 0.5},
-        {"straighten": True, "scan": "columns"},
+        {"straighten": True, "scan": "columns", "edges": True},
         {"hidden_size": 8, "scan": "permuted"},
         {"num_layers": 3, "forget_bias": 2.0, "optimizer": "adam", "weight_decay": 0.1, "label_smoothing": 0.1},
     ],
@@ -89,6 +89,7 @@ BAD_OPTIONS: dict[str, tuple[Any, str]] = {
     "cell": ("transformer", "its cell is a str 'transformer', not lstm, gru or rnn"),
     "readout": ("all", "its readout is a str 'all', not final or mean_max"),
     "straighten": (1.0, "its straighten is a float 1.0, not true or false"),
+    "edges": ("yes", "its edges is a str 'yes', not true or false"),
     "scan": ("diagonal", "its scan is a str 'diagonal', not rows, columns, pixels, permuted"),
     "forget_bias": (float("inf"), "its forget_bias is a float inf"),
     "dataset": ("x" * 1000, "its dataset is a str 'xxx"),
@@ -109,6 +110,22 @@ def test_a_bad_hyper_parameter_is_named(name: str) -> None:
     assert str(error.value).startswith("bad.ckpt: ")
     assert message in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropout": 0.5}, "dropout 0.5: acts between layers"),
+        ({"scan": "pixels", "edges": True}, "scan 'pixels': reads single pixels"),
+    ],
+)
+def test_hyper_parameters_that_contradict_each_other_are_named(options: dict[str, Any], message: str) -> None:
+    content = checkpoint()
+    content["hyper_parameters"] |= options
+    torch.save(content, "bad.ckpt")
+    for load in (load_classifier, read_checkpoint):  # the second also for test, predict and fit
+        with pytest.raises(InputError, match=f"bad.ckpt: {message}"):
+            load(Path("bad.ckpt"))
 
 
 def _edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[], bytes]:

@@ -290,15 +290,30 @@ def test_a_checkpoint_from_before_an_option_is_what_networks_were_then(fit: Comm
     fit("--trainer.max_epochs=1")
     path = Path("runs/mnist/version_0/checkpoints/best.ckpt")
     checkpoint = torch.load(path, weights_only=True)
-    for name in ("readout", "straighten", "scan"):
+    for name in ("readout", "straighten", "scan", "edges"):
         del checkpoint["hyper_parameters"][name]
+    del checkpoint["datamodule_hyper_parameters"]["split"]
     torch.save(checkpoint, "old.ckpt")
-    # the config asks for what the network is not
-    baseline = ("--config", REPOSITORY / "configs/baseline.yaml", "--data.archives", "archives")
-    Path("archives").symlink_to(Path("..", "archives").resolve())
-    results = [command("test", *config, "--ckpt_path", file) for config, file in (((), path), (baseline, "old.ckpt"))]
+    Path("new.yaml").write_text(
+        "model: {readout: mean_max, straighten: true, scan: columns, edges: true}\ndata: {split: writers}\n"
+    )
+    new = ("--config", "new.yaml")  # which asks for what the network is not
+    results = [command("test", *config, "--ckpt_path", file) for config, file in (((), path), (new, "old.ckpt"))]
     assert [code for code, _, _ in results] == [0, 0]
     assert len({accuracy_in(out) for _, out, _ in results}) == 1
+
+
+def test_a_run_from_before_an_option_goes_on(fit: Command) -> None:
+    fit("--trainer.max_epochs=1")
+    checkpoint = torch.load("runs/mnist/version_0/checkpoints/last.ckpt", weights_only=True)
+    del checkpoint["datamodule_hyper_parameters"]["split"], checkpoint["hyper_parameters"]["edges"]
+    torch.save(checkpoint, "old.ckpt")
+    Path("new.yaml").write_text("model: {edges: true}\ndata: {split: writers}\n")
+    code, _, err = fit("--config=new.yaml", "--ckpt_path=old.ckpt", "--trainer.max_epochs=2")
+    assert code == 0, err
+    code, _, err = fit("--ckpt_path=old.ckpt", "--trainer.max_epochs=2", "--data.split=writers")
+    assert code == 2
+    assert "a run with --data.split random cannot go on with writers" in err
 
 
 def test_the_newest_run_is_meant_even_if_it_has_kept_nothing(fit: Command) -> None:
@@ -324,7 +339,9 @@ def test_resuming_is_exact_however_often_is_validated(fit: Command, option: str)
 
 
 @pytest.mark.parametrize(
-    "change", [("--data.dataset=digits",), ("--data.split_seed=1",), ("--data.val_size=40",)], ids=lambda c: c[0]
+    "change",
+    [("--data.dataset=digits",), ("--data.split_seed=1",), ("--data.val_size=40",), ("--data.split=writers",)],
+    ids=lambda c: c[0],
 )
 def test_a_run_does_not_go_on_with_other_images(fit: Command, change: tuple) -> None:
     fit("--trainer.max_epochs=1")

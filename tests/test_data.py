@@ -11,7 +11,7 @@ import torch
 from conftest import TEST_SIZE, TRAIN_SIZE, write_archive
 
 from mnist_lstm import mnist_files
-from mnist_lstm.data import Batches, DigitImages, MNISTDataModule, load_digits, stratified_split
+from mnist_lstm.data import Batches, DigitImages, MNISTDataModule, load_digits
 from mnist_lstm.errors import InputError
 from mnist_lstm.mnist_format import MEAN, SIZE, STD, normalise, place
 
@@ -105,33 +105,6 @@ def test_the_validation_images_are_the_same_in_every_stage(data: MNISTDataModule
     other.setup("validate")
     ((images, _),), ((others, _),) = batches(data.val_dataloader()), batches(other.val_dataloader())
     assert torch.equal(images, others)
-
-
-@pytest.mark.parametrize("size", [1, 9, 10, 137, 999])
-def test_the_split_is_disjoint_complete_and_stratified(size: int) -> None:
-    labels = torch.as_tensor(np.random.default_rng(1).choice(10, 1000, p=np.arange(1, 11) / 55))
-    rest, held_out = stratified_split(labels, size, seed=3)
-    assert len(held_out) == size
-    assert sorted(torch.cat([rest, held_out]).tolist()) == list(range(1000))
-    expected = torch.bincount(labels, minlength=10) * size / 1000
-    assert (torch.bincount(labels[held_out], minlength=10) - expected).abs().max() < 1
-
-
-def test_the_split_depends_on_its_seed_alone() -> None:
-    labels = torch.arange(10).repeat(100)
-    torch.manual_seed(0)
-    np.random.seed(0)
-    first = stratified_split(labels, 100, seed=0)[1]
-    torch.manual_seed(1)
-    np.random.seed(1)
-    assert torch.equal(first, stratified_split(labels, 100, seed=0)[1])
-    assert not torch.equal(first, stratified_split(labels, 100, seed=1)[1])
-
-
-def test_the_split_of_today_is_that_of_every_machine() -> None:
-    # written down once: figures of different machines and versions are figures of the same validation images
-    held_out = stratified_split(torch.arange(10).repeat(10), 12, seed=0)[1]
-    assert held_out.tolist() == [2, 7, 26, 30, 51, 54, 55, 60, 71, 78, 93, 99]
 
 
 def test_the_embedded_digits_look_like_mnist() -> None:
@@ -233,6 +206,7 @@ def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"dataset": "cifar"}, "dataset 'cifar': must be"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"val_size": -1}, "val_size -1"),
+        ({"split": "even"}, "split 'even': must be random or writers"),
         ({"split_seed": -1}, "split_seed -1"),
         ({"num_workers": -1}, "num_workers -1"),
     ],

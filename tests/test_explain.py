@@ -10,13 +10,12 @@ from torch import Tensor
 from mnist_lstm.data import load_digits
 from mnist_lstm.explain import figures
 from mnist_lstm.explain.explanation import Explanation, explain, untrained
-from mnist_lstm.mnist_format import normalise
+from mnist_lstm.mnist_format import PAPER, normalise
 from mnist_lstm.model import RowLSTM
-from mnist_lstm.straighten import PAPER
 
 NETWORKS = {
     "tutorial": {},
-    "record": {"num_layers": 2, "bidirectional": True, "readout": "mean_max", "straighten": True},
+    "record": {"num_layers": 2, "bidirectional": True, "readout": "mean_max", "straighten": True, "edges": True},
     "gru": {"cell": "gru", "bidirectional": True},
     "rnn": {"cell": "rnn"},
     "columns": {"scan": "columns"},
@@ -48,34 +47,35 @@ def test_the_last_belief_is_the_answer(network: RowLSTM, image: Tensor) -> None:
 
 def test_a_belief_is_the_answer_to_the_rows_so_far(network: RowLSTM, image: Tensor) -> None:
     explanation = explain(network, image)
-    steps = network.lay_out(normalise(image[None]))
-    stride = steps.shape[1] // 28
+    strips = network.lay_out(normalise(image[None]))
+    stride = strips.shape[1] // 28
     with torch.no_grad():
-        early = network.answer(steps[:, : 9 * stride]).softmax(dim=1)[0].double()
+        early = network.answer(network.add_edges(strips[:, : 9 * stride])).softmax(dim=1)[0].double()
     torch.testing.assert_close(explanation.belief[8], early, atol=1e-5, rtol=1e-4)
 
 
 def test_gates_and_gradient_are_the_networks(network: RowLSTM, image: Tensor) -> None:
     explanation = explain(network, image, label=7)
-    steps = network.lay_out(normalise(image[None])).double().requires_grad_()
+    strips = network.lay_out(normalise(image[None])).double().requires_grad_()
     twin = network.double()
+    steps = twin.add_edges(strips)
     outputs, _ = twin.rnn(steps)
     directions = 2 if network.rnn.bidirectional else 1
     shown = torch.cat([of["h"] for of in explanation.gates[-directions:]], dim=1)
     torch.testing.assert_close(shown, outputs[0].detach())
     F.cross_entropy(twin.answer(steps), torch.tensor([7])).backward()
-    torch.testing.assert_close(explanation.gradient, steps.grad.reshape(28, -1))
+    torch.testing.assert_close(explanation.gradient, strips.grad.reshape(28, -1))
     torch.testing.assert_close(explanation.norms["this network"], explanation.gradient.norm(dim=1))
     assert explanation.label == 7
 
 
 def test_a_strip_that_is_taken_away_is_paper(network: RowLSTM, image: Tensor) -> None:
     explanation = explain(network, image)
-    steps = network.lay_out(normalise(image[None])).double()
-    stride = steps.shape[1] // 28
-    steps[:, 12 * stride : 13 * stride] = PAPER
+    strips = network.lay_out(normalise(image[None])).double()
+    stride = strips.shape[1] // 28
+    strips[:, 12 * stride : 13 * stride] = PAPER
     with torch.no_grad():
-        without = network.double().answer(steps).softmax(dim=1)[0]
+        without = network.double().answer(network.add_edges(strips)).softmax(dim=1)[0]
     torch.testing.assert_close(explanation.without[12], without)
 
 

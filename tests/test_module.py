@@ -115,6 +115,7 @@ def test_a_checkpoint_is_plain_data_and_builds_the_same_classifier(data: MNISTDa
         "dataset": "mnist",
         "batch_size": 64,
         "val_size": None,
+        "split": "random",
         "split_seed": 0,
         "augment": False,
     }

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_lstm.data import load_digits
-from mnist_lstm.mnist_format import normalise
+from mnist_lstm.mnist_format import PAPER, normalise
 from mnist_lstm.model import RowLSTM
-from mnist_lstm.straighten import PAPER, straighten
+from mnist_lstm.straighten import straighten
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_lstm.explain.cells import Gates, by_equations
-from mnist_lstm.mnist_format import SIZE, normalise
+from mnist_lstm.mnist_format import PAPER, SIZE, normalise
 from mnist_lstm.model import Cell, RowLSTM
-from mnist_lstm.straighten import PAPER
 
 STRIPS = SIZE
 """Parts in which a sequence is looked at: each step of 28, or 28 steps together of the 784 pixels."""
@@ -23,9 +22,10 @@ class Explanation:
 
     Attributes:
         image: ``(28, W)``, normalised, as the network reads it from top to bottom: brought upright, transposed or put
-            into another order where the network does so. A line of it is a strip: one step, or 28 single pixels.
+            into another order where the network does so. A line of it is a strip: one step, without its edges if the
+            network reads these too, or 28 single pixels.
         label: the digit whose loss is differentiated: the true one if it is known, or else the answer.
-        belief: ``(28, 10)``, probabilities of the digits after each strip, as if the sequence ended there.
+        belief: ``(28, 10)``, probabilities of the digits after each strip, as if the picture ended there.
         gates: for each layer and direction, from the names of the cell's equations to ``(L, H)``.
         gradient: ``(28, W)``, of the loss with respect to `image`.
         without: ``(28, 10)``, probabilities with one strip made paper.
@@ -91,21 +91,24 @@ def explain(
     """
     twin = _exact(network)
     with torch.no_grad():
-        steps = twin.lay_out(normalise(image.unsqueeze(0))).double()  # (1, L, W)
-        length = steps.shape[1]
+        strips = twin.lay_out(normalise(image.unsqueeze(0))).double()  # (1, L, W)
+        length = strips.shape[1]
         stride = length // STRIPS
-        belief = torch.cat([twin.answer(steps[:, :end]) for end in range(stride, length + 1, stride)]).softmax(dim=1)
-        blanked = steps.repeat(STRIPS, 1, 1)
+        # an edge is also of the next row, so the picture ends there, not the steps
+        early = [twin.answer(twin.add_edges(strips[:, :end])) for end in range(stride, length + 1, stride)]
+        belief = torch.cat(early).softmax(dim=1)
+        blanked = strips.repeat(STRIPS, 1, 1)
         for strip, sequence in enumerate(blanked):
             sequence[strip * stride : (strip + 1) * stride] = PAPER
-        without = twin.answer(blanked).softmax(dim=1)
-        gates = [{name: values[0] for name, values in of.items()} for of in by_equations(twin.rnn).trace(steps).gates]
+        without = twin.answer(twin.add_edges(blanked)).softmax(dim=1)
+        traced = by_equations(twin.rnn).trace(twin.add_edges(strips))
+        gates = [{name: values[0] for name, values in of.items()} for of in traced.gates]
     label = int(belief[-1].argmax()) if label is None else label
     gradient = _gradient(twin, image, label)
     norms = {"this network": gradient.norm(dim=1)}
     norms |= {name: _gradient(_exact(other), image, label).norm(dim=1) for name, other in (others or {}).items()}
     unit = {"columns": "column", "permuted": "strip"}.get(network.scan, "row")
-    return Explanation(steps.reshape(STRIPS, -1), label, belief, gates, gradient, without, norms, unit)
+    return Explanation(strips.reshape(STRIPS, -1), label, belief, gates, gradient, without, norms, unit)
 
 
 def untrained(network: RowLSTM, cell: Cell) -> RowLSTM:
@@ -124,6 +127,7 @@ def untrained(network: RowLSTM, cell: Cell) -> RowLSTM:
             readout=network.readout,
             straighten=network.straighten,
             scan=network.scan,
+            edges=network.edges,
         ).eval()
 
 
@@ -132,10 +136,10 @@ def _exact(network: RowLSTM) -> RowLSTM:
 
 
 def _gradient(network: RowLSTM, image: Tensor, label: int) -> Tensor:
-    """Return the gradient of the loss with respect to what the network reads, ``(28, W)``."""
-    steps = network.lay_out(normalise(image.unsqueeze(0))).double().requires_grad_()
-    loss = F.cross_entropy(network.answer(steps), torch.tensor([label]))
-    (gradient,) = torch.autograd.grad(loss, steps)
+    """Return the gradient of the loss with respect to the pixels as they are read, ``(28, W)``, also by the edges."""
+    strips = network.lay_out(normalise(image.unsqueeze(0))).double().requires_grad_()
+    loss = F.cross_entropy(network.answer(network.add_edges(strips)), torch.tensor([label]))
+    (gradient,) = torch.autograd.grad(loss, strips)
     return gradient.reshape(STRIPS, -1)
 
 

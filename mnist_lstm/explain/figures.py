@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mnist_lstm.explain.explanation import STRIPS, Explanation
 from mnist_lstm.figures import BLUE, ORANGE
-from mnist_lstm.mnist_format import CLASS_NAMES, MEAN, STD
-from mnist_lstm.straighten import PAPER
+from mnist_lstm.mnist_format import CLASS_NAMES, MEAN, PAPER, STD
 
 INK = (1 - MEAN) / STD
 """Grey level of full ink after `mnist_format.normalise`."""

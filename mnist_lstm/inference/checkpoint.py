@@ -60,6 +60,7 @@ HYPER_PARAMETERS: dict[str, tuple[Check, str]] = {
     "readout": (_one_of("final", "mean_max"), "final or mean_max"),
     "straighten": _TRUE_OR_FALSE,
     "scan": (_one_of(*SCANS), ", ".join(SCANS)),
+    "edges": _TRUE_OR_FALSE,
     "optimizer": (_one_of("adamw", "adam"), "adamw or adam"),
     "learning_rate": (_number(0, 1e6), "a number of at least 0"),
     "weight_decay": (_number(0, 1e6, optional=True), "a number of at least 0 or nothing"),
@@ -83,6 +84,7 @@ NETWORK = (
     "readout",
     "straighten",
     "scan",
+    "edges",
 )
 
 
@@ -113,6 +115,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not all(isinstance(weight, Tensor) for weight in checkpoint["state_dict"].values()):
         raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its state_dict holds more than tensors")
     _check_hyper_parameters(checkpoint["hyper_parameters"], path)
+    _without_weights(checkpoint["hyper_parameters"], path)  # each may be right, and not all together
     return checkpoint
 
 
@@ -127,10 +130,7 @@ def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
         InputError: the network is not one for digits, or the weights are not its.
     """
     known = checkpoint["hyper_parameters"]
-    options = {name: known[name] for name in NETWORK if name in known}
-    # the weights come from the file: no memory for others, however large the file says that they are
-    with torch.device("meta"):
-        network = RowLSTM(**options, init="pytorch")
+    network = _without_weights(known, path)
     shape = known.get("input_size", SIZE), network.head.out_features
     if shape != (SIZE, len(CLASS_NAMES)):
         raise InputError(
@@ -183,6 +183,16 @@ def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
             # a hostile value is not printed: it may be as large as memory
             shown = f" {value!r}"[:40] if isinstance(value, (bool, float, str)) else ""
             raise InputError(f"{path}: its {name} is a {type(value).__name__}{shown}, not {accepted}")
+
+
+def _without_weights(hyper_parameters: dict[str, Any], path: Path) -> RowLSTM:
+    """Build the network that takes its weights from the file: no memory for others, however large it says they are."""
+    options = {name: hyper_parameters[name] for name in NETWORK if name in hyper_parameters}
+    try:
+        with torch.device("meta"):
+            return RowLSTM(**options, init="pytorch")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _checked(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.outputs import open_new
 
 Times = dict[str, list[float]]
 """Seconds by what took them, one for each round, in the order of the rounds."""
@@ -133,11 +134,6 @@ def write(results: dict[str, Any], path: Path | None) -> None:
     """
     if path is None:
         return
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump({"machine": machine(), **results}, file, indent=2)
-            file.write("\n")
-    except FileExistsError as error:
-        raise InputError(f"--output {path}: exists already and is not overwritten; name another file") from error
-    except OSError as error:
-        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from error
+    with open_new(path, "--output") as file:
+        json.dump({"machine": machine(), **results}, file, indent=2)
+        file.write("\n")
