@@ -173,8 +173,6 @@ class MNISTDataModule(LightningDataModule):
             raise InputError(f"val_size {val_size}: must be at least 0")
         if split not in ("random", "writers"):
             raise InputError(f"split {split!r}: must be random or writers")
-        if dataset == "digits":
-            _check_split_of_digits(split, val_size)
         if not 0 <= split_seed < 2**32:
             raise InputError(f"split_seed {split_seed}: must lie between 0 and {2**32 - 1}")
         if num_workers < 0:
@@ -184,6 +182,7 @@ class MNISTDataModule(LightningDataModule):
                 f"num_workers {num_workers}: images that are kept on the device are not loaded by processes"
             )
         self.save_hyperparameters(*BATCH_OPTIONS, logger=False)
+        self._check_split(dataset)
         self.data_dir = Path(data_dir).expanduser()
         self.archives = _path_or_none(archives or os.environ.get("MNIST_LSTM_ARCHIVES"))
         self.mirror = mirror or os.environ.get("MNIST_LSTM_MIRROR") or None
@@ -275,9 +274,16 @@ class MNISTDataModule(LightningDataModule):
     def _settle_auto(self) -> None:
         # looks at the disk alone, so that every process of a run comes to the same answer
         if self.dataset == "auto":
-            self.hparams["dataset"] = "mnist" if mnist_files.is_complete(self.data_dir) else "digits"
-        if self.dataset == "digits":
-            _check_split_of_digits(self.hparams["split"], self.hparams["val_size"])
+            dataset = "mnist" if mnist_files.is_complete(self.data_dir) else "digits"
+            self._check_split(dataset)
+            self.hparams["dataset"] = dataset
+
+    def _check_split(self, dataset: str) -> None:
+        if dataset == "digits" and self.hparams["split"] == "writers" and self.hparams["val_size"] != 0:
+            raise InputError(
+                "split writers: is for MNIST, which is in the order of its writers, and not for the embedded digits; "
+                "take --data.split random"
+            )
 
     def _load_train_and_val(self) -> tuple[DigitImages, DigitImages]:
         if self.dataset == "mnist":
@@ -335,14 +341,6 @@ Loader = Batches | DataLoader[Batch]
 def _identity(batch: Any) -> Any:
     """Leave a batch as `DigitImages.__getitems__` made it (a named function, so that worker processes can load it)."""
     return batch
-
-
-def _check_split_of_digits(split: str, val_size: int | None) -> None:
-    if split == "writers" and val_size != 0:
-        raise InputError(
-            "split writers: is for MNIST, which is in the order of its writers, and not for the embedded digits; "
-            "take --data.split random"
-        )
 
 
 def _path_or_none(path: str | None) -> Path | None:

@@ -54,6 +54,16 @@ def test_a_belief_is_the_answer_to_the_rows_so_far(network: RowLSTM, image: Tens
     torch.testing.assert_close(explanation.belief[8], early, atol=1e-5, rtol=1e-4)
 
 
+def test_a_belief_knows_nothing_of_the_rows_to_come(image: Tensor) -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(hidden_size=6, bidirectional=True, readout="mean_max", edges=True).eval()
+    scribbled = image.clone()
+    scribbled[9:] = torch.randint(256, (19, 28), dtype=torch.uint8)
+    belief, other = explain(network, image).belief, explain(network, scribbled).belief
+    assert torch.equal(belief[:9], other[:9])
+    assert not torch.allclose(belief[9:], other[9:])
+
+
 def test_gates_and_gradient_are_the_networks(network: RowLSTM, image: Tensor) -> None:
     explanation = explain(network, image, label=7)
     strips = network.lay_out(normalise(image[None])).double().requires_grad_()
