@@ -103,6 +103,13 @@ def test_what_is_concluded_follows_from_the_numbers(said: list[int], known_from:
     assert explanation.needed == {4: 2, 21: 9}
 
 
+def test_a_guess_is_no_knowledge() -> None:
+    belief = torch.full((28, 10), 0.08, dtype=torch.float64)
+    belief[:, 7] = torch.tensor([0.28] * 6 + [0.6] * 22)
+    nothing = torch.zeros(28, 28, dtype=torch.float64)
+    assert Explanation(nothing, 7, belief, [], nothing, belief, {}, "row").known_from == 7
+
+
 def test_the_numbers_are_rounded(image: Tensor) -> None:
     explanation = explain(RowLSTM(hidden_size=6), image)
     numbers = json.loads(json.dumps(explanation.numbers(), allow_nan=False))

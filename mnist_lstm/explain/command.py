@@ -178,7 +178,7 @@ def _account(name: str, explanation: "Explanation") -> "dict[str, str]":
         "picture": name,
         "answer": f"{explanation.answer}  ({belief[-1].max():.2%})",
         "knows it": f"from {strip} {explanation.known_from} of {len(belief)} on"
-        + (f"; before: {', '.join(said)}" if said else ""),
+        + (f"; guesses before: {', '.join(said)}" if said else ""),
         "gradient": f"largest at {strip}s {', '.join(map(str, strongest.tolist()))}",
         "needs": needed or f"no single {strip}: with any one made paper, the answer is the same",
     }

@@ -49,9 +49,13 @@ class Explanation:
 
     @property
     def known_from(self) -> int:
-        """The strip, counted from 1, from which on the answer is what the network would say."""
-        other = (self.belief.argmax(dim=1) != self.answer).nonzero().flatten()
-        return int(other[-1]) + 2 if len(other) else 1
+        """The strip, counted from 1, from which on the network would give the answer, and not as a mere guess.
+
+        That is, with at least half of the probability that the answer has in the end.
+        """
+        of_answer = self.belief[:, self.answer]
+        guess = (self.belief.argmax(dim=1) != self.answer) | (of_answer < of_answer[-1] / 2)
+        return int(guess.nonzero()[-1]) + 2 if guess.any() else 1
 
     @property
     def needed(self) -> dict[int, int]:
