@@ -7,6 +7,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Prediction", "load_classifier"]
 
+THRESHOLD = 0.5
+"""Probability below which a digit is a guess."""
+
 
 def __getattr__(name: str) -> Any:
     # PyTorch takes seconds to import: `mnist-lstm classify --help` must do without it

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.checkpoint import build_network, read_checkpoint
 from mnist_lstm.inference.picture import Images, find_digits, is_mnist
 from mnist_lstm.inference.reading import Levels, mnist_sized, pictures_in, read_any
@@ -24,9 +25,6 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 
 BATCH_SIZE = 500
 """Images that go through the network at once; twice as many no longer fit into the caches, which costs a quarter."""
-
-THRESHOLD = 0.5
-"""Probability below which a digit is a guess."""
 
 FEW = 200
 """Up to here one thread is faster than several, which would have to wake up for every step of the sequence."""

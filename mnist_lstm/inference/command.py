@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mnist_lstm.errors import printable
+from mnist_lstm.inference import THRESHOLD
 
 if TYPE_CHECKING:
     from mnist_lstm.inference.classify import Classifier, Prediction
@@ -67,7 +68,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--limit", type=_count, metavar="N", help="take the first N pictures of an array file")
     result.add_argument(
-        "--threshold", type=_share, default=0.5, metavar="P", help="probability below which a digit is unsure (0.5)"
+        "--threshold",
+        type=_share,
+        default=THRESHOLD,
+        metavar="P",
+        help=f"probability below which a digit is unsure ({THRESHOLD})",
     )
     result.add_argument("--split", action="store_true", help="read several digits in a picture, from left to right")
     result.add_argument(
