@@ -100,7 +100,8 @@ def test_augment_compares_with_libraries_and_a_step(
     assert benchmark.main(["augment", "--rounds", "1", "--data_dir", data_dir, "--output", "augment.json"]) == 0
     result = json.loads(Path("augment.json").read_text(encoding="utf-8"))
     assert result["images"] == 128
-    assert [row["what"] for row in result["ratios"]] == ["distort", "distort", "straighten"]
+    step = "a step of the record's network, bfloat16"
+    assert [row["what"] for row in result["ratios"]] == ["distort", "distort", "straighten", step]
     assert "kornia is not installed, and left out" in capsys.readouterr().out
 
 

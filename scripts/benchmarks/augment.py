@@ -1,4 +1,4 @@
-"""Distort and straighten a batch of images, beside libraries that distort, and beside the training step it is all for.
+"""What is done to a batch of images: distort, beside libraries that do; straighten; edges; all beside a training step.
 
 Kornia takes part where it is installed (pip install kornia). The two libraries move and bend only; neither changes the
 thickness of strokes, which is part of our time.
@@ -31,9 +31,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     data.setup("fit")
     images, labels = next(iter(data.train_dataloader()))
     assert labels is not None
-    network = RowLSTM(hidden_size=128, num_layers=2, bidirectional=True, dropout=0.2)
-    loop = BareLoop(network, 1e-3, "bf16-mixed", torch.device("cpu"))
-    step = f"a step of {network.rnn.num_layers} x {network.rnn.hidden_size} units in both directions, bfloat16"
     rivals: dict[str, Callable[[Tensor], Tensor]] = {
         "torchvision, one image after the other": _torchvision(),
         **_kornia(),
@@ -44,16 +41,32 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     upright = normalise(images)
     candidates["straighten"] = lambda: [straighten(upright) for _ in range(REPEATS)]
-    batch = (augment.distort(images) / 255, labels)
-    candidates[step] = lambda: loop.run(iter([batch] * REPEATS))
+    batch = (normalise(augment.distort(images)), labels)
+    step, without_edges = "a step of the record's network, bfloat16", "the same without edges"
+    for name, edges in ((step, True), (without_edges, False)):
+        loop = BareLoop(_record_network(edges=edges), 1e-3, "bf16-mixed", torch.device("cpu"))
+        candidates[name] = lambda loop=loop: loop.run(iter([batch] * REPEATS))  # type: ignore[misc]
     with measure.threads(1):
         times = measure.interleave(candidates, options.rounds)
     print(f"{REPEATS} batches of {len(images)} images, 1 thread")
     measure.print_times(times)
     ratios = [measure.compare(times, "distort", name) for name in (*rivals, step)]
-    ratios.append(measure.compare(times, "straighten", step))
+    ratios += [measure.compare(times, "straighten", step), measure.compare(times, step, without_edges)]
     measure.print_ratios(ratios)
     return {"images": len(images), "batches": REPEATS, "times": times, "ratios": ratios}
+
+
+def _record_network(*, edges: bool) -> RowLSTM:
+    """Build the network of configs/record.yaml, with or without edges."""
+    return RowLSTM(
+        hidden_size=128,
+        num_layers=2,
+        bidirectional=True,
+        dropout=0.1,
+        readout="mean_max",
+        straighten=True,
+        edges=edges,
+    )
 
 
 def _torchvision() -> Callable[[Tensor], Tensor]:

@@ -1,6 +1,7 @@
 """What `mnist-lstm fit` is measured against, as anyone would write it."""
 
 import contextlib
+import copy
 import statistics
 import time
 from collections.abc import Iterator
@@ -71,17 +72,16 @@ class BareLoop:
     """PyTorch's own loop around the same network, optimiser and precision, without clipping, schedule or logging.
 
     Args:
-        like: the network whose sizes are taken.
+        like: the network, of which a copy is trained from new weights.
         learning_rate: of AdamW.
         precision: 32-true or bf16-mixed.
         device: that all is on.
     """
 
     def __init__(self, like: RowLSTM, learning_rate: float, precision: str, device: torch.device) -> None:
-        rnn = like.rnn
-        self.network = RowLSTM(
-            rnn.input_size, rnn.hidden_size, rnn.num_layers, like.head.out_features, rnn.bidirectional
-        ).to(device)
+        self.network = copy.deepcopy(like).to(device)
+        self.network.rnn.reset_parameters()
+        self.network.head.reset_parameters()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=learning_rate, fused=True)
         self.mixed = precision == "bf16-mixed"
         self.device = device
