@@ -138,12 +138,12 @@ class MNISTDataModule(LightningDataModule):
             ones. 0: train on all of them, validate nothing and keep the last epoch, for when every choice has been
             made.
         split: How they are drawn. random: at random, every class in its share. writers: in stretches of about 2,000
-            consecutive images, so that few writers are on both sides, since MNIST's are in the order of their writers;
-            those of the test images are new too.
+            consecutive images, so that few writers are on both sides, as with the test images; for MNIST only, which is
+            in the order of its writers.
         split_seed: Seed of that draw. It is apart from seed_everything, so that runs with several seeds are compared
             on the same validation images.
-        augment: Distort the training images at random, a new draw for every image in every epoch: much more accurate,
-            and far better at other people's handwriting, after a training that is several times as long.
+        augment: Distort the training images at random, a new draw for every image in every epoch, so that a long
+            training does not come to know them by heart.
         on_device: Keep all images where the network is, so that no batch has to be copied: for one GPU (47 MB).
         num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation in memory.
         predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.

@@ -42,8 +42,8 @@ class DigitClassifier(LightningModule):
         straighten: Bring every image upright first, by the slant and the centre of its ink: fewer errors for one or
             two percent of the time.
         scan: Order of reading: rows; columns; pixels, one by one in 784 steps; permuted, these in a fixed random order.
-        edges: Read beside each row how its ink rises in eight directions: fewer errors, above all on other people's
-            pictures, for up to twice the time.
+        edges: Read beside each row how its ink rises in eight directions: fewer errors for half as much time again
+            with two layers, and twice the time with one. Not with scan pixels or permuted.
         optimizer: adamw (Loshchilov & Hutter 2019) or adam (Kingma & Ba 2015).
         learning_rate: Peak of the schedule, greater than 0. Chosen on validation with batches of 128: 0.003 and 0.006
             are within noise of each other.

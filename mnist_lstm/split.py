@@ -8,7 +8,7 @@ from torch import Tensor
 from mnist_lstm.mnist_format import CLASS_NAMES
 
 STRETCH = 2000
-"""Consecutive images that are held out together, of several writers: MNIST keeps the digits of a hand within some 300
+"""Consecutive images that are held out together, of several writers: MNIST keeps the digits of a hand within some 200
 places (tests/test_split.py measures it)."""
 
 

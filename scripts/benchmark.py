@@ -5,7 +5,7 @@ python scripts/benchmark.py train --batch_size 256 --precision bf16-mixed
 python scripts/benchmark.py train --hidden_size 128 --bidirectional --batch_size 128     the network of fit
 python scripts/benchmark.py race                                               to the tutorials' accuracy
 python scripts/benchmark.py infer                                              10,000 images
-python scripts/benchmark.py augment                                            distort a batch of images
+python scripts/benchmark.py augment                                            distort images, straighten, edges
 python scripts/benchmark.py startup                                            processes, from start to end
 python scripts/benchmark.py scale --plot scale.png                             what grows with what
 python scripts/benchmark.py gpu                                                one CUDA GPU
@@ -33,7 +33,7 @@ def main(args: list[str] | None = None) -> int:
         ("train", "an epoch of fit beside a bare loop, its limit, and the tutorials' loop"),
         ("race", "fit to the accuracy that the tutorials' loop has after an epoch"),
         ("infer", "classify many images beside the network alone"),
-        ("augment", "distort images, beside torchvision, Kornia and a step of training"),
+        ("augment", "distort, straighten, edges; beside torchvision, Kornia and a step of training"),
         ("startup", "start programs beside import torch"),
         ("scale", "time and memory against batch, units, layers, steps, images"),
         ("gpu", "train on a CUDA GPU"),
@@ -67,6 +67,8 @@ def main(args: list[str] | None = None) -> int:
     try:
         if options.output is not None:
             refuse_existing(options.output, "--output")
+        if options.subject == "scale" and options.plot is not None:
+            refuse_existing(options.plot, "--plot")
         print(", ".join(f"{name} {fact}" for name, fact in measure.machine().items() if fact), flush=True)
         results = importlib.import_module(f"benchmarks.{options.subject}").run(options)
         measure.write({"subject": options.subject, **results}, options.output)

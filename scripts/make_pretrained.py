@@ -21,6 +21,7 @@ from mnist_lstm.data import Loader, MNISTDataModule
 from mnist_lstm.errors import InputError, printable
 from mnist_lstm.inference.checkpoint import build_network, read_checkpoint
 from mnist_lstm.inference.classify import Classifier
+from mnist_lstm.outputs import refuse_existing
 
 
 def main(args: list[str] | None = None) -> int:
@@ -55,8 +56,7 @@ def make(run: Path, output: Path, data_dir: str, *, half: bool) -> dict[str, obj
     config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
     weights_file, card_file = output / "weights.ckpt", output / "card.json"
     for file in (weights_file, card_file):
-        if file.exists():
-            raise InputError(f"{file}: exists already and is not overwritten; move it away or name another --output")
+        refuse_existing(file, "--output")
     data = MNISTDataModule(**checkpoint["datamodule_hyper_parameters"] | {"data_dir": data_dir})
     if data.dataset != "mnist":
         raise InputError(f"{run}: was trained on {data.dataset}, not on MNIST")

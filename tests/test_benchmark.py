@@ -120,6 +120,7 @@ def test_the_others_run(args: list[str]) -> None:
     [
         (["gpu", "--data_dir", "nowhere"], "PyTorch sees no CUDA GPU"),
         (["train", "--output", "there.json"], "there.json: exists already and is not overwritten"),
+        (["scale", "--plot", "there.json"], "--plot there.json: exists already and is not overwritten"),
         (["infer", "--ckpt_path", "none.ckpt"], "none.ckpt"),
     ],
 )

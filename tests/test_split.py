@@ -85,7 +85,7 @@ def test_only_mnist_can_be_split_by_writers() -> None:
 
 
 def test_mnist_is_in_the_order_of_its_writers(real_mnist: Path) -> None:
-    """The most similar digit is far more often near by than it would be in a random order, up to some 300 places."""
+    """The most similar digit is far more often near by than it would be in a random order, up to some 200 places."""
     images, labels = (torch.tensor(part) for part in mnist_files.load(real_mnist, mnist_files.TRAIN))
     distances = torch.cat([distance_of_the_most_similar(images, labels == name) for name in range(10)])
     others = len(images) - 1

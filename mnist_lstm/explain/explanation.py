@@ -140,7 +140,7 @@ def _exact(network: RowLSTM) -> RowLSTM:
 
 
 def _gradient(network: RowLSTM, image: Tensor, label: int) -> Tensor:
-    """Return the gradient of the loss with respect to the pixels as they are read, ``(28, W)``, also by the edges."""
+    """Return the gradient of the loss by the pixels as they are read, through their edges too, ``(28, W)``."""
     strips = network.lay_out(normalise(image.unsqueeze(0))).double().requires_grad_()
     loss = F.cross_entropy(network.answer(network.add_edges(strips)), torch.tensor([label]))
     (gradient,) = torch.autograd.grad(loss, strips)

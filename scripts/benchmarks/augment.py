@@ -7,9 +7,11 @@ thickness of strokes, which is part of our time.
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -19,7 +21,10 @@ from benchmarks.train import prepare
 from mnist_lstm import augment
 from mnist_lstm.mnist_format import normalise
 from mnist_lstm.model import RowLSTM
+from mnist_lstm.module import DigitClassifier
 from mnist_lstm.straighten import straighten
+
+RECORD = Path(__file__).parents[2] / "configs/record.yaml"
 
 REPEATS = 20
 """Batches a round."""
@@ -57,16 +62,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _record_network(*, edges: bool) -> RowLSTM:
-    """Build the network of configs/record.yaml, with or without edges."""
-    return RowLSTM(
-        hidden_size=128,
-        num_layers=2,
-        bidirectional=True,
-        dropout=0.1,
-        readout="mean_max",
-        straighten=True,
-        edges=edges,
-    )
+    recipe = yaml.safe_load(RECORD.read_text(encoding="utf-8"))
+    return DigitClassifier(**recipe["model"] | {"edges": edges}).model
 
 
 def _torchvision() -> Callable[[Tensor], Tensor]:

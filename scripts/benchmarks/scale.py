@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks import measure
 from benchmarks.startup import COMMAND
+from mnist_lstm.outputs import open_new
 
 BASE = {"batch": 128, "units": 128, "layers": 1, "steps": 28}
 POINTS: dict[str, tuple[int, ...]] = {
@@ -146,4 +147,5 @@ def _draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
             plot.set_xlabel(axis)
             plot.set_ylabel(unit)
             plot.grid(alpha=0.3)
-    figure.savefig(path, dpi=80)
+    with open_new(path, "--plot", binary=True) as file:
+        figure.savefig(file, format="png", dpi=80)

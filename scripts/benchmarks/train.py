@@ -85,7 +85,6 @@ class Rounds(Callback):
         for name, batches in (("the bare loop", rivals.shuffled), ("the limit", rivals.fixed)):
             bare = rivals.BareLoop(network, LEARNING_RATE, self.options.precision, pl_module.device)
             self._note(name, bare.run(batches(images, labels, loader.batch_size, steps)))
-            assert _size(bare.network) == _size(network)
         self.facts = {"threads": torch.get_num_threads(), "weights": _size(network), "steps": steps}
         if self.options.tutorial:
             for name, number in (("the tutorial loop", self.options.all_threads), ("... on one thread", 1)):
