@@ -23,8 +23,9 @@ Status = Literal["ok", "unsure", "empty", "several", "error"]
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 """The weights that come with the package; ``card.json`` beside them says how they were made."""
 
-BATCH_SIZE = 500
-"""Images that go through the network at once; twice as many no longer fit into the caches, which costs a quarter."""
+BATCH_SIZE = 250
+"""Images that go through the network at once; twice as many no longer fit into the caches, which costs half as much
+time again with the weights of the package."""
 
 FEW = 200
 """Up to here one thread is faster than several, which would have to wake up for every step of the sequence."""
