@@ -1,14 +1,17 @@
-"""The ``mnist-lstm`` command: picks the command and imports only what that one needs.
+"""The ``mnist-lstm`` command: pick the subcommand and import only what it needs.
 
-PyTorch and Lightning take seconds to import, so ``--help``, ``--version`` and a mistyped command answer without them.
+PyTorch and Lightning take seconds to import; ``--help``, ``--version`` and a mistyped command do without.
 """
 
 import os
+import re
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 
-from mnist_lstm.errors import InputError, TrainingError, printable
+from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError, TrainingError
 
 USAGE = """\
 usage: mnist-lstm [--help] [--version] COMMAND [OPTION ...]
@@ -17,19 +20,19 @@ Train an LSTM to read handwritten digits row by row, and use it.
 
 commands:
   fit        train a classifier, then test its best checkpoint
-  validate   tell a checkpoint's accuracy on the validation images
-  test       tell a checkpoint's accuracy on the test images
+  validate   print a checkpoint's accuracy on the validation images
+  test       print a checkpoint's accuracy on the test images
   predict    classify the test images, or those of an IDX file, as CSV lines
-  classify   name the digit in any picture: photo, scan, drawing, array
+  classify   read the digit in any picture: photo, scan, drawing, array
   explain    show what the network does with a digit, row by row
-  lesson     run an experiment that teaches something about LSTMs
+  lesson     run an experiment about LSTMs
 
-  mnist-lstm COMMAND --help tells the options of a command.
+  mnist-lstm COMMAND --help shows the options of a command.
 
 options:
   --help     show this text
   --version  show the version
-  --debug    with any command: show where an error comes from
+  --debug    with any command: show the traceback of an error
 
 examples:
   mnist-lstm fit --config configs/cpu.yaml
@@ -43,11 +46,11 @@ examples:
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
-    "classify": "mnist_lstm.inference.command",
-    "explain": "mnist_lstm.explain.command",
-    "lesson": "mnist_lstm.lessons.command",
+    "classify": "mnist_lstm.inference.cli",
+    "explain": "mnist_lstm.explain.cli",
+    "lesson": "mnist_lstm.lessons.cli",
 }
-"""Commands without LightningCLI, and the modules that run them."""
+"""Commands without Lightning, and the modules that run them."""
 
 COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 
@@ -59,7 +62,7 @@ def main(args: list[str] | None = None) -> int:
         args: without the program's name; default: those of this process.
 
     Returns:
-        0 if all went well, 1 if a run failed, 2 if what was given cannot be used, 130 if it was interrupted.
+        0 for success, 1 for a failure, 2 for bad input, 130 for an interruption.
     """
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
@@ -71,10 +74,12 @@ def main(args: list[str] | None = None) -> int:
         print(f"mnist-lstm {version('mnist-lstm')}")
         return 0
     if args[0] not in COMMANDS:
-        return _complain(f"{args[0]!r} is no command; commands: {', '.join(COMMANDS)}", 2)
-    # PyTorch's threads wait for each other by spinning. Two runs at once on two cores spend their time so: 200 steps
-    # took 17 s and more, instead of 3.5 s alone. With this little spinning it is 10 s, and alone it stays 3.5 s.
-    # Read when PyTorch is imported; other OpenMP libraries than GNU's do not know the name.
+        close = {"train": ["fit"], "evaluate": ["test"]}.get(args[0]) or get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+        return _complain(f"unknown command {args[0]!r}; {hint}", 2)
+    # PyTorch's threads spin while they wait for each other. Of two runs at once on two cores, 200 steps took 17 s and
+    # more instead of 3.5 s alone; with this little spinning 10 s, and still 3.5 s alone. GNU's OpenMP reads it when
+    # PyTorch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         if args[0] in OWN_COMMANDS:
@@ -89,11 +94,11 @@ def main(args: list[str] | None = None) -> int:
             return _complain("interrupted", 130)
         raise
     except BrokenPipeError:
-        # whoever reads the output has had enough, `head` for one; Python would complain again when it flushes
+        # the reader of the output, such as `head`, has closed it; Python would raise again when it flushes
         sys.stdout = None
         if args[0] == "predict" or args[0] in OWN_COMMANDS:
             return 0
-        return _complain("ended early, since nobody reads its output any more", 1)
+        return _complain("stdout was closed", 1)
     except Exception as error:
         if debug:
             raise
@@ -101,20 +106,22 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run_lightning(args: list[str]) -> int:
-    from mnist_lstm.lightning_cli import MNISTCLI, quiet_lightning
+    from mnist_lstm.training.cli import main as run
 
-    quiet_lightning()
-    MNISTCLI(args)
+    run(args)
     return 0
 
 
 def _explain(error: Exception) -> int:
-    # Lightning's own error for options that cannot be used; where it has not been imported, it cannot be that
+    # Lightning's error for bad options; it can only be raised where Lightning has been imported
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
     if isinstance(error, (InputError, getattr(lightning, "MisconfigurationException", InputError))):
         return _complain(str(error), 2)
     if isinstance(error, TrainingError):
         return _complain(str(error), 1)
+    requirement = re.search(r"Requirement '([^']+)' not met", str(error))  # Lightning's words
+    if requirement:
+        return _complain(f"this needs {requirement[1]}, which is not installed: pip install '{requirement[1]}'", 2)
     return _complain(f"{type(error).__name__}: {error} (--debug shows where)", 1)
 
 
@@ -124,5 +131,5 @@ def _complain(message: str, code: int) -> int:
 
 
 def entry_point() -> None:
-    """Be the console script."""
+    """Run as the console script."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Name the digits in pictures: ``python scripts/classify.py ARGS`` is ``mnist-lstm classify ARGS``.
+"""Classify the digits in pictures: ``python scripts/classify.py ARGS`` is ``mnist-lstm classify ARGS``.
 
 python scripts/classify.py seven.jpg
 """

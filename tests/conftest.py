@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lstm import mnist_files
 from mnist_lstm.cli import main
-from mnist_lstm.data import load_digits
+from mnist_lstm.data import datasets, mnist_files
+from mnist_lstm.data.datasets import load_sklearn_digits
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_ARCHIVES = os.environ.get("MNIST_LSTM_ARCHIVES")
@@ -56,11 +56,11 @@ def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def _tiny_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archives")
-    images, labels = load_digits()
+    images, labels = load_sklearn_digits()
     train, test = slice(0, TRAIN_SIZE), slice(TRAIN_SIZE, TRAIN_SIZE + TEST_SIZE)
     for pair, part in ((mnist_files.TRAIN, train), (mnist_files.TEST, test)):
         write_archive(folder / f"{pair.images}.gz", images[part])
-        write_archive(folder / f"{pair.labels}.gz", labels[part])
+        write_archive(folder / f"{pair.labels}.gz", labels[part].astype(np.uint8))
     return folder
 
 
@@ -69,14 +69,8 @@ def archives(_tiny_archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A folder with the four archives of a tiny MNIST of real digits: 400 to train, 100 to test."""
     folder = Path(shutil.copytree(_tiny_archives, tmp_path / "archives"))
     publish(folder, monkeypatch)
-    monkeypatch.setitem(_val_sizes(), "mnist", 50)
+    monkeypatch.setitem(datasets.VAL_SIZE, "mnist", 50)
     return folder
-
-
-def _val_sizes() -> dict[str, int]:
-    from mnist_lstm import data
-
-    return data.VAL_SIZE
 
 
 Command = Callable[..., tuple[int, str, str]]

@@ -1,9 +1,9 @@
-"""Digits drawn with a pen of any width on any ground: pictures for the tests, and none of anybody's."""
+"""Draw digits with a pen of any width on any ground, as pictures for the tests."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-# courses of the pen in a box of 1 x 1.5, y downwards
+# pen strokes of each digit in a box of 1 x 1.5, y downwards
 STROKES: dict[int, list[list[tuple[float, float]]]] = {
     1: [[(0.55, 0.0), (0.5, 0.75), (0.45, 1.5)]],
     2: [[(0.1, 0.3), (0.3, 0.05), (0.7, 0.05), (0.85, 0.35), (0.7, 0.7), (0.35, 1.1), (0.05, 1.45), (0.95, 1.45)]],
@@ -28,8 +28,17 @@ def draw(
 ) -> np.ndarray:
     """Draw a digit ``height`` pixels tall with a stroke of ``width`` pixels.
 
-    ``size`` is height and width of the picture, ``at`` the top left of the digit (default: in the middle). Returns
-    uint8 ``(height, width)``.
+    Args:
+        digit: a key of `STROKES`.
+        height: of the digit, in pixels.
+        width: of the pen, in pixels.
+        size: height and width of the picture.
+        at: top and left of the digit; default: centred.
+        ink: grey level of the pen, 0 to 255.
+        paper: grey level of the ground, 0 to 255.
+
+    Returns:
+        uint8 array ``(height, width)``.
     """
     fine = 4
     scale = height / 1.5
@@ -47,7 +56,7 @@ def draw(
 
 
 def paper(size: tuple[int, int], seed: int = 0, *, shade: float = 0.2, noise: float = 0.01) -> np.ndarray:
-    """Make an uneven sheet of paper: float ``(height, width)``, 0 to 1."""
+    """Return an unevenly lit sheet of paper: float array ``(height, width)``, 0 to 1."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-0.5 : 0.5 : size[0] * 1j, -0.5 : 0.5 : size[1] * 1j]
     slope_y, slope_x = rng.uniform(-1, 1, 2)

@@ -1,8 +1,9 @@
-"""Damaged pictures, arrays and checkpoints: each must end in an answer or a clean error, quickly and in little memory.
+"""Damage pictures, arrays and checkpoints at random; check that each gives an answer or an `InputError`.
 
-python tests/fuzz.py 5000
+    python tests/fuzz.py 5000
 
-Run in a process of its own, so that its peak of memory is that of the cases.
+Each case may take `MAX_SECONDS`, and memory may grow by `MAX_MIB`. Run in a process of its own: the peak of memory is
+that of the whole process.
 """
 
 import gzip
@@ -23,15 +24,15 @@ from PIL import Image
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import load_classifier
-from mnist_lstm.inference.classify import PRETRAINED
+from mnist_lstm.inference.classifier import PRETRAINED
 from mnist_lstm.inference.sources import expand, read
 
-MOST_SECONDS = 1.0
-MOST_MIB = 300
+MAX_SECONDS = 1.0
+MAX_MIB = 300
 
 
 def seeds() -> dict[str, bytes]:
-    """Make one good file of each kind."""
+    """Return one valid file of each kind."""
     drawn = np.full((48, 40), 230, dtype=np.uint8)
     drawn[8:40, 18:22] = 30
     grey = Image.fromarray(drawn)
@@ -67,7 +68,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Damage a file at random: bytes, whole runs, its length, or numbers in its header."""
+    """Damage a file at random: single bytes, runs of bytes, its length, or numbers in its header."""
     damaged = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
         kind = rng.integers(6)
@@ -89,13 +90,13 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process has ever had."""
+    """Return the peak of this process's memory in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main(cases: int, seed: int) -> dict[str, object]:
-    """Run the cases; returns what has come of them."""
-    warnings.simplefilter("ignore")  # oddities in files that can be read all the same
+    """Run the cases; return the number of answers and errors, the slowest time and the growth of memory."""
+    warnings.simplefilter("ignore")  # Pillow warns of defects in files that it can still read
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     files = seeds()
@@ -106,7 +107,7 @@ def main(cases: int, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case"
         for case in range(-len(names), cases):
-            # first each file as it is, which must be read, and which warms up
+            # negative cases are the valid files: they must be read, and warm up
             name = names[case % len(names)]
             path.write_bytes(files[name] if case < 0 else mutate(files[name], rng))
             start = time.process_time()
@@ -126,9 +127,9 @@ def main(cases: int, seed: int) -> dict[str, object]:
                 continue
             outcomes[outcome] += 1
             slowest = max(slowest, time.process_time() - start)
-            assert slowest <= MOST_SECONDS, f"case {case} ({name}) took {slowest:.2f} s"
+            assert slowest <= MAX_SECONDS, f"case {case} ({name}) took {slowest:.2f} s"
     grown = peak_mib() - base
-    assert grown <= MOST_MIB, f"memory grew by {grown:.0f} MiB"
+    assert grown <= MAX_MIB, f"memory grew by {grown:.0f} MiB"
     return {"cases": cases, **outcomes, "slowest_s": round(slowest, 3), "grown_mib": round(grown)}
 
 

@@ -1,5 +1,6 @@
-"""The README says what is true: its commands parse, its Python runs, its list of files is the tree."""
+"""The READMEs are true: their commands parse, their Python runs, their links and paths exist."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -7,25 +8,36 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from mnist_lstm import lightning_cli
 from mnist_lstm.cli import COMMANDS, USAGE, main
-from mnist_lstm.explain import command as explain
-from mnist_lstm.inference import command as classify
+from mnist_lstm.explain import cli as explain
+from mnist_lstm.inference import cli as classify
 from mnist_lstm.lessons import MODULES
-from mnist_lstm.lessons import command as lesson
+from mnist_lstm.lessons import cli as lesson
+from mnist_lstm.training import cli as lightning_cli
+from mnist_lstm.training import parsing
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+MAX_LINES = 220
+"""Of the main README; details belong into those of the folders."""
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-
+FOLDERS = ("configs", "mnist_lstm", "scripts", "tests")
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("README.md")),
+    *sorted((REPOSITORY / ".github").glob("*.md")),
+]
+TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
+README = TEXTS["README.md"]
 
 SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
+"""Scripts that are a command under another name."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def commands(text: str) -> list[str]:
-    """Find every call of the command or of the training script, up to where the shell would end it."""
+    """Find every call of the command or of a script that is one, up to where the shell would end it."""
     joined = text.replace("\\\n", " ")
     return [
         SCRIPTS.get(call[0], "") + call[1].strip()
@@ -33,78 +45,147 @@ def commands(text: str) -> list[str]:
     ]
 
 
-README_COMMANDS = [command for block in blocks("bash") for command in commands(block)]
+def all_commands(text: str) -> list[str]:
+    """Find the commands in blocks and in inline code, without those that stand for many (``mnist-lstm fit ARGS``)."""
+    inline = re.findall(
+        r"`(mnist-lstm [^\s`]+ [^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    )
+    found = [command for block in [*blocks(text, "bash"), *inline] for command in commands(block)]
+    return [command for command in found if not re.search(r"\b(ARGS|COMMAND|NAME|PICTURE)\b", command)]
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(README_COMMANDS) >= 10
-    assert {command.split()[0] for command in README_COMMANDS} >= set(COMMANDS)
+PAGE_COMMANDS = {page: all_commands(text) for page, text in TEXTS.items()}
+EVERY_COMMAND = sorted({command for page in PAGE_COMMANDS.values() for command in page})
+SCRIPT_CALLS = sorted(
+    {
+        (script, options.strip())
+        for text in TEXTS.values()
+        for script, options in re.findall(
+            r"python scripts/(evaluate|make_pretrained|benchmark)\.py([^&|;>#`\n]*)", text.replace("\\\n", " ")
+        )
+    }
+)
+PROGRAMS = [pytest.param(program, id=page) for page, text in TEXTS.items() for program in blocks(text, "python")]
 
 
-@pytest.mark.parametrize("command", [*README_COMMANDS, *commands(USAGE.split("examples:")[1])])
-def test_every_command_in_the_readme_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the folder that the README speaks of: a clone in which one run has been made
+def test_readme_shows_every_command() -> None:
+    assert len(PAGE_COMMANDS["README.md"]) >= 10
+    shown = {command.split()[0] for command in EVERY_COMMAND}
+    assert shown == set(COMMANDS)
+    assert {command.split()[0] for command in PAGE_COMMANDS["README.md"]} >= set(COMMANDS) - {"validate"}
+
+
+@pytest.mark.parametrize("command", sorted({*EVERY_COMMAND, *commands(USAGE.split("examples:")[1])}))
+def test_every_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the folder that the READMEs speak of: a clone in which one run has been made
     Path("configs").symlink_to(REPOSITORY / "configs")
     Path("runs/mnist/version_0").mkdir(parents=True)
     Path("runs/mnist/version_0/config.yaml").write_text("trainer: {max_epochs: 12}")
-    monkeypatch.setattr(lightning_cli, "find_checkpoint", lambda name, runs: Path(name))
-    monkeypatch.setattr(lightning_cli, "with_checkpoint_options", lambda args, path: args)
+    monkeypatch.setattr(parsing, "Checkpoint", lambda name, runs, configs: _Checkpoint(name))
     parsed = []
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_set_seed", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "before_instantiate_classes", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "instantiate_classes", lambda self: parsed.append(self.config))
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_run_subcommand", lambda self, subcommand: None)
     args = [arg.replace("$seed", "0") for arg in shlex.split(command)]
-    if args[0] in ("classify", "explain") and "--help" not in args:
-        {"classify": classify, "explain": explain}[args[0]].parser().parse_args(args[1:])
-    elif args[0] == "lesson" and "--help" not in args:
-        lesson.parser(args[1]).parse_args(args[2:])
-    elif "--help" in args:
+    if "--help" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
+    elif args[0] in ("classify", "explain"):
+        {"classify": classify, "explain": explain}[args[0]].parser().parse_args(args[1:])
+    elif args == ["lesson"]:
+        assert main(args) == 2  # shows the lessons
+    elif args[0] == "lesson":
+        lesson.parser(args[1]).parse_args(args[2:])
     else:
         assert main(args) == 0
         assert len(parsed) == 1
 
 
+class _Checkpoint:
+    """A checkpoint without options, so that no file is needed."""
+
+    def __init__(self, name: str) -> None:
+        self.path = Path(name)
+
+    def arguments(self) -> list[str]:
+        return []
+
+    def describe_options(self, *_: object) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(("script", "options"), SCRIPT_CALLS)
+def test_every_option_of_a_script_exists(
+    script: str, options: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    words = shlex.split(options)
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(script).main([*(words[:1] if script == "benchmark" else []), "--help"])
+    text = capsys.readouterr().out
+    for word in words:
+        assert not word.startswith("--") or re.search(rf"{word}\b", text), word
+
+
 def test_every_lesson_is_in_the_readme() -> None:
-    assert {command.split()[1] for command in README_COMMANDS if command.startswith("lesson ")} == set(MODULES)
+    assert {command.split()[1] for command in PAGE_COMMANDS["README.md"] if command[:7] == "lesson "} == set(MODULES)
+    assert all(f"| `{name}` |" in TEXTS["mnist_lstm/lessons/README.md"] for name in MODULES)
+
+
+def test_every_config_and_script_has_a_line() -> None:
+    for config in (REPOSITORY / "configs").glob("*.yaml"):
+        assert f"| `configs/{config.name}` |" in README
+    for script in (REPOSITORY / "scripts").glob("*.py"):
+        assert script.name in TEXTS["scripts/README.md"]
 
 
 def test_the_two_commands_at_the_top_are_one_line_each() -> None:
-    first, second, *_ = blocks("bash")
-    assert first.startswith("python3 -m venv .venv && ")
-    assert first.endswith("mnist-lstm fit --config configs/quickstart.yaml\n")
-    assert second.startswith("python3 -m venv .venv && ")
-    assert second.endswith("pytest\n")
-    assert first.count("\n") == second.count("\n") == 1
+    first, second, *_ = blocks(README, "bash")
+    install = "python3 -m venv .venv && .venv/bin/pip install -e "
+    assert first == f"{install}. && .venv/bin/mnist-lstm fit --config configs/quickstart.yaml\n"
+    assert second == f"{install}'.[test]' && .venv/bin/pytest\n"
+
+
+def test_readme_stays_short() -> None:
+    assert len(README.splitlines()) <= MAX_LINES
 
 
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec")
-@pytest.mark.parametrize("program", blocks("python"))
-def test_the_python_in_the_readme_runs(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_python_runs(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".github").symlink_to(REPOSITORY / ".github")
     exec(compile(program, "README.md", "exec"), {})
     out = capsys.readouterr().out
-    assert ("test/acc" in out) == ("trainer.test" in program)
+    assert ("test/acc" in out) == bool(re.search(r"\btest(_checkpoint)?\(", program))
     assert out
 
 
-def test_the_list_of_files_is_the_tree() -> None:
-    (listing,) = (block for block in blocks("text") if "pyproject.toml" in block)
-    listed = [line.split()[0] for line in listing.splitlines() if line.strip()]
-    assert len(listed) == len(set(listed))
-    for path in listed:
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_and_pictures_exist(page: str) -> None:
+    folder = (REPOSITORY / page).parent
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", TEXTS[page]):
+        path = (folder / target).resolve() if target else REPOSITORY / page
+        assert path.exists(), target
+        assert path.is_relative_to(REPOSITORY), target
+        if anchor:
+            assert anchor in anchors(path.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    """Return the names that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if page != ".github/CHANGELOG.md"])
+def test_paths_in_the_text_exist(page: str) -> None:
+    for path in re.findall(r"(?<![\w./-])((?:mnist_lstm|configs|scripts|tests|\.github)/[\w./-]*\w)", TEXTS[page]):
         assert (REPOSITORY / path).exists(), path
-    folders = ("mnist_lstm", "scripts", "configs", "tests")
-    files = {
-        path.relative_to(REPOSITORY).as_posix()
-        for folder in folders
-        for path in (REPOSITORY / folder).rglob("*")
-        if path.suffix in (".py", ".yaml")
-    }
-    assert files <= set(listed)
 
 
-def test_links_and_pictures_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
-        assert (REPOSITORY / target).exists(), target
+def test_four_is_read_as_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".github").symlink_to(REPOSITORY / ".github")
+    assert main(["classify", ".github/four.png"]) == 0
+    (shown,) = [block for block in blocks(README, "text") if block.startswith("picture ")]
+    assert capsys.readouterr().out == shown

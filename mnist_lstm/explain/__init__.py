@@ -1,1 +1,1 @@
-"""What happens inside: recurrent cells by their equations, and what a trained network does with one picture."""
+"""Explain what a trained network does with one picture: numbers first, figures from them."""

@@ -1,150 +1,142 @@
-"""What a trained network does with one digit: numbers only, from which `mnist_lstm.explain.figures` draws."""
+"""What a trained network does with one digit, as numbers; `mnist_lstm.explain.figures` draws them."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist_lstm.explain.cells import Gates, by_equations
-from mnist_lstm.mnist_format import PAPER, SIZE, normalise
-from mnist_lstm.model import Cell, RowLSTM
+from mnist_lstm.data.format import PAPER, SIZE, normalise
+from mnist_lstm.network.cells import Gates, by_equations
+from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.network.options import Cell
 
-STRIPS = SIZE
-"""Parts in which a sequence is looked at: each step of 28, or 28 steps together of the 784 pixels."""
+SEGMENTS = SIZE
+"""Parts of a sequence that are examined one by one: its 28 steps, or 28 steps each of the 784 single pixels."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One digit on its way through the network. All tensors are float64, on the CPU.
+    """One digit and what a network computes from it. All tensors are float64, on the CPU.
 
     Attributes:
-        image: ``(28, W)``, normalised, as the network reads it from top to bottom: brought upright, transposed or put
-            into another order where the network does so. A line of it is a strip: one step, without its edges if the
-            network reads these too, or 28 single pixels.
-        label: the digit whose loss is differentiated: the true one if it is known, or else the answer.
-        belief: ``(28, 10)``, probabilities of the digits after each strip, as if the picture ended there.
-        gates: for each layer and direction, from the names of the cell's equations to ``(L, H)``.
+        image: ``(28, W)``, normalised, as the network reads it from top to bottom: deskewed, transposed or permuted if
+            the network does so. A line of it is a segment, without gradient features.
+        label: the digit whose loss is differentiated.
+        prefix_probabilities: ``(28, 10)``, class probabilities after each segment, as if the sequence ended there.
+        gates: for each layer and direction, values ``(L, H)`` by their names in the cell's equations.
         gradient: ``(28, W)``, of the loss with respect to `image`.
-        without: ``(28, 10)``, probabilities with one strip made paper.
-        norms: gradient norm by strip, ``(28,)``, of this network and of others that are named.
-        strip: what a strip is: row, column, or strip where the pixels are permuted.
+        occluded_probabilities: ``(28, 10)``, class probabilities with one segment replaced by blank paper.
+        gradient_norms: ``(28,)``, norm of the gradient by segment, of this network and of others by name.
+        segment: what a segment is: row, column, or segment if the pixels are permuted.
     """
 
     image: Tensor
     label: int
-    belief: Tensor
+    prefix_probabilities: Tensor
     gates: list[Gates]
     gradient: Tensor
-    without: Tensor
-    norms: dict[str, Tensor]
-    strip: str
+    occluded_probabilities: Tensor
+    gradient_norms: dict[str, Tensor]
+    segment: str
 
     @property
-    def answer(self) -> int:
-        """The digit that the network names in the end."""
-        return int(self.belief[-1].argmax())
+    def prediction(self) -> int:
+        """The predicted digit, after the last segment."""
+        return int(self.prefix_probabilities[-1].argmax())
 
     @property
-    def known_from(self) -> int:
-        """The strip, counted from 1, from which on the network would give the answer, and not as a mere guess.
-
-        That is, with at least half of the probability that the answer has in the end.
-        """
-        of_answer = self.belief[:, self.answer]
-        guess = (self.belief.argmax(dim=1) != self.answer) | (of_answer < of_answer[-1] / 2)
-        return int(guess.nonzero()[-1]) + 2 if guess.any() else 1
+    def settles_at(self) -> int:
+        """The segment, from 1, from which on the prediction is the final one, at half its final probability or more."""
+        probability = self.prefix_probabilities[:, self.prediction]
+        others = self.prefix_probabilities.argmax(dim=1) != self.prediction
+        unsettled = others | (probability < probability[-1] / 2)
+        return int(unsettled.nonzero()[-1]) + 2 if unsettled.any() else 1
 
     @property
-    def needed(self) -> dict[int, int]:
-        """Strips, counted from 1, without which the network names another digit, and which one."""
-        said = self.without.argmax(dim=1).tolist()
-        return {strip: digit for strip, digit in enumerate(said, 1) if digit != self.answer}
+    def flips(self) -> dict[int, int]:
+        """Segments, from 1, whose occlusion changes the prediction, and the digit predicted then."""
+        predictions = self.occluded_probabilities.argmax(dim=1).tolist()
+        return {segment: digit for segment, digit in enumerate(predictions, 1) if digit != self.prediction}
 
     def numbers(self) -> dict[str, Any]:
-        """Return all of it as plain numbers, rounded to 6 decimals; gradients to 6 digits."""
+        """Return everything as plain data, rounded to 6 decimals, gradients to 6 significant digits."""
         return {
-            "answer": self.answer,
-            "probabilities": _rounded(self.belief[-1]),
+            "prediction": self.prediction,
+            "probabilities": _rounded(self.prefix_probabilities[-1]),
             "label": self.label,
-            "known_from": self.known_from,
-            "needed": self.needed,
+            "settles_at": self.settles_at,
+            "flips": self.flips,
             "image": _rounded(self.image),
-            "belief": _rounded(self.belief),
-            "without": _rounded(self.without),
+            "prefix_probabilities": _rounded(self.prefix_probabilities),
+            "occluded_probabilities": _rounded(self.occluded_probabilities),
             "gradient": _rounded(self.gradient, ".6g"),
-            "gradient_norms": {name: _rounded(norms, ".6g") for name, norms in self.norms.items()},
-            "gates": [{name: _rounded(values) for name, values in of.items()} for of in self.gates],
+            "gradient_norms": {name: _rounded(norms, ".6g") for name, norms in self.gradient_norms.items()},
+            "gates": [{name: _rounded(values) for name, values in layer.items()} for layer in self.gates],
         }
 
 
 def explain(
     network: RowLSTM, image: Tensor, label: int | None = None, others: dict[str, RowLSTM] | None = None
 ) -> Explanation:
-    """Follow one digit through a network.
-
-    Everything is computed in float64, since the gradient of a loss near zero is lost in float32.
+    """Trace one digit through a network, in float64: the gradient of a loss near zero is lost in float32.
 
     Args:
         network: for 28x28 digits.
         image: uint8 or float tensor ``(28, 28)``, 0 (paper) to 255 (ink).
-        label: the true digit; default: the network's answer.
-        others: networks by name whose gradient norms stand beside this one's.
+        label: the true digit; default: the predicted one.
+        others: networks by name, for comparison of gradient norms.
     """
-    twin = _exact(network)
+    twin = _in_float64(network)
     with torch.no_grad():
-        strips = twin.lay_out(normalise(image.unsqueeze(0))).double()  # (1, L, W)
-        length = strips.shape[1]
-        stride = length // STRIPS
-        # an edge is also of the next row, so the picture ends there, not the steps
-        early = [twin.answer(twin.add_edges(strips[:, :end])) for end in range(stride, length + 1, stride)]
-        belief = torch.cat(early).softmax(dim=1)
-        blanked = strips.repeat(STRIPS, 1, 1)
-        for strip, sequence in enumerate(blanked):
-            sequence[strip * stride : (strip + 1) * stride] = PAPER
-        without = twin.answer(twin.add_edges(blanked)).softmax(dim=1)
-        traced = by_equations(twin.rnn).trace(twin.add_edges(strips))
-        gates = [{name: values[0] for name, values in of.items()} for of in traced.gates]
-    label = int(belief[-1].argmax()) if label is None else label
+        sequence = twin.to_sequence(normalise(image.unsqueeze(0))).double()  # (1, L, W)
+        length = sequence.shape[1]
+        stride = length // SEGMENTS
+        # cut before appending features, which depend on the next row
+        prefixes = (twin.append_features(sequence[:, :end]) for end in range(stride, length + 1, stride))
+        prefix_probabilities = torch.cat([twin.classify_steps(steps) for steps in prefixes]).softmax(dim=1)
+        occluded = sequence.repeat(SEGMENTS, 1, 1)  # (28, L, W)
+        for segment, copied in enumerate(occluded):
+            copied[segment * stride : (segment + 1) * stride] = PAPER
+        occluded_probabilities = twin.classify_steps(twin.append_features(occluded)).softmax(dim=1)
+        traced = by_equations(twin.rnn).trace(twin.append_features(sequence))
+        gates = [{name: values[0] for name, values in layer.items()} for layer in traced.gates]
+    label = int(prefix_probabilities[-1].argmax()) if label is None else label
     gradient = _gradient(twin, image, label)
     norms = {"this network": gradient.norm(dim=1)}
-    norms |= {name: _gradient(_exact(other), image, label).norm(dim=1) for name, other in (others or {}).items()}
-    unit = {"columns": "column", "permuted": "strip"}.get(network.scan, "row")
-    return Explanation(strips.reshape(STRIPS, -1), label, belief, gates, gradient, without, norms, unit)
+    norms |= {name: _gradient(_in_float64(other), image, label).norm(dim=1) for name, other in (others or {}).items()}
+    return Explanation(
+        sequence.reshape(SEGMENTS, -1),
+        label,
+        prefix_probabilities,
+        gates,
+        gradient,
+        occluded_probabilities,
+        norms,
+        {"columns": "column", "permuted": "segment"}.get(network.options.scan_order, "row"),
+    )
 
 
 def untrained(network: RowLSTM, cell: Cell) -> RowLSTM:
-    """Build a network of the same sizes with PyTorch's initial weights, always the same ones, and another cell."""
-    rnn = network.rnn
+    """Build an untrained network of the same sizes and another cell, with PyTorch's initialisation and a fixed seed."""
+    options = asdict(network.options) | {"cell": cell, "init": "pytorch", "forget_bias": None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return RowLSTM(
-            input_size=SIZE,
-            hidden_size=rnn.hidden_size,
-            num_layers=rnn.num_layers,
-            num_classes=network.head.out_features,
-            bidirectional=rnn.bidirectional,
-            cell=cell,
-            init="pytorch",
-            readout=network.readout,
-            straighten=network.straighten,
-            scan=network.scan,
-            edges=network.edges,
-        ).eval()
+        return RowLSTM(**options).eval()
 
 
-def _exact(network: RowLSTM) -> RowLSTM:
+def _in_float64(network: RowLSTM) -> RowLSTM:
     return copy.deepcopy(network).cpu().double().requires_grad_(False).eval()
 
 
 def _gradient(network: RowLSTM, image: Tensor, label: int) -> Tensor:
-    """Return the gradient of the loss by the pixels as they are read, through their edges too, ``(28, W)``."""
-    strips = network.lay_out(normalise(image.unsqueeze(0))).double().requires_grad_()
-    loss = F.cross_entropy(network.answer(network.add_edges(strips)), torch.tensor([label]))
-    (gradient,) = torch.autograd.grad(loss, strips)
-    return gradient.reshape(STRIPS, -1)
+    """Return the gradient of the loss with respect to the pixels in the order of reading, ``(28, W)``."""
+    sequence = network.to_sequence(normalise(image.unsqueeze(0))).double().requires_grad_()
+    loss = F.cross_entropy(network.classify_steps(network.append_features(sequence)), torch.tensor([label]))
+    (gradient,) = torch.autograd.grad(loss, sequence)
+    return gradient.reshape(SEGMENTS, -1)
 
 
 def _rounded(values: Tensor, style: str = ".6f") -> Any:

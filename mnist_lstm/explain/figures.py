@@ -1,6 +1,6 @@
-"""The figures of `mnist-lstm explain`: belief by row, gates, and what mattered.
+"""Figures of `mnist-lstm explain`: predictions after each row, gates, gradients and occlusion.
 
-The colours are those of cividis and of purple against orange, which people with any kind of colour vision tell apart.
+Probabilities and gates are drawn in cividis, signed values in blue and orange, for readers with any colour vision.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_lstm.explain.explanation import STRIPS, Explanation
-from mnist_lstm.figures import BLUE, ORANGE
-from mnist_lstm.mnist_format import CLASS_NAMES, MEAN, PAPER, STD
+from mnist_lstm.data.format import CLASS_NAMES, MEAN, PAPER, STD
+from mnist_lstm.explain.explanation import SEGMENTS, Explanation
+from mnist_lstm.plots.style import BLUE, CURVES, DIVERGING, ORANGE
 
 INK = (1 - MEAN) / STD
-"""Grey level of full ink after `mnist_format.normalise`."""
+"""Grey level of full ink after `normalise`."""
 
-BETWEEN_0_AND_1 = {"i", "f", "o", "r", "z"}
-"""Gates; all else may be negative."""
+SIGMOIDS = {"i", "f", "o", "r", "z"}
+"""Gates, which are between 0 and 1; all other values may be negative."""
 
 FULL_NAMES = {
     "i": "input gate i",
@@ -30,122 +30,119 @@ FULL_NAMES = {
     "z": "update gate z",
     "n": "candidate n",
 }
-"""What is drawn of a cell; an LSTM's candidate g shows in c."""
-
-LINE_STYLES = ("-", "--", ":", "-.")
+"""Values that are drawn; an LSTM's candidate g is visible in c."""
 
 
-def belief_sheet(explanations: Sequence[Explanation], captions: Sequence[str], columns: int = 5) -> Figure:
-    """Draw for each digit, beside its rows, what the network believes after each of them.
+def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[str], columns: int = 5) -> Figure:
+    """Draw, beside each digit, the class probabilities after each of its rows.
 
     Args:
-        explanations: of up to some twenty digits.
+        explanations: of up to about twenty digits.
         captions: one for each.
-        columns: digits a line.
+        columns: digits per line.
     """
     columns = min(columns, len(explanations))
     lines = -(-len(explanations) // columns)
     figure = Figure(figsize=(3.0 * columns + 0.8, 2.3 * lines + 0.7), layout="constrained")
-    strip = explanations[0].strip
-    figure.suptitle(f"after each {strip}, in the order of reading: how probable is each digit to the network?")
+    segment = explanations[0].segment
+    figure.suptitle(f"class probabilities after each {segment}")
     narrow = 0.5
     axes = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[1, narrow] * columns)
     for axis in axes.flat[2 * len(explanations) :]:
         axis.set_axis_off()
     for index, (explanation, caption) in enumerate(zip(explanations, captions, strict=True)):
-        picture, beliefs = axes.flat[2 * index : 2 * index + 2]
+        picture, classes = axes.flat[2 * index : 2 * index + 2]
         _draw_image(picture, explanation.image)
         picture.set_title(_plain(caption), fontsize=8)
-        shown = beliefs.imshow(explanation.belief.numpy(), cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        for axis in (picture, beliefs):
-            axis.axhline(explanation.known_from - 1.5, color=ORANGE, linewidth=1.5)
-        beliefs.set_box_aspect(1 / narrow)  # as high as the picture
-        beliefs.set_title(f"{explanation.answer} from {strip} {explanation.known_from}", fontsize=8)
-        beliefs.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
-        beliefs.set_yticks([])
+        probabilities = explanation.prefix_probabilities.numpy()
+        shown = classes.imshow(probabilities, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for axis in (picture, classes):
+            axis.axhline(explanation.settles_at - 1.5, color=ORANGE, linewidth=1.5)
+        classes.set_box_aspect(1 / narrow)  # as high as the picture
+        classes.set_title(f"{explanation.prediction} from {segment} {explanation.settles_at}", fontsize=8)
+        classes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
+        classes.set_yticks([])
     figure.colorbar(shown, ax=axes, label="probability", fraction=0.02)
     return figure
 
 
 def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure:
-    """Draw every gate of every unit at every step, the units in the order in which they are most active.
+    """Draw every gate and state of every unit at every step, units ordered by `by_activity`.
 
     Args:
         explanation: of one digit.
         directions: of the network, 1 or 2.
-        title: stands above.
+        title: of the figure.
     """
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
     number = len(explanation.gates)
     figure = Figure(figsize=(2.6 * len(names) + 1.4, 2.4 * number + 0.8), layout="constrained")
     figure.suptitle(_plain(title))
     axes = figure.subplots(number, len(names), squeeze=False)
-    for index, of in enumerate(explanation.gates):
-        order = by_activity(of["h"])
-        way = ("forwards", "backwards")[index % directions]
+    for index, layer in enumerate(explanation.gates):
+        order = by_activity(layer["h"])
         for axis, name in zip(axes[index], names, strict=True):
-            values = of[name][:, order].numpy()
-            if name in BETWEEN_0_AND_1:
-                colours, low, high, ends = "cividis", 0.0, 1.0, "neither"
-            else:
-                high = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)  # a few units count for very much
-                colours, low, ends = "PuOr", -high, "both"
+            values = layer[name][:, order].numpy()
+            high = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)  # a few units are much larger than the rest
+            style = ("cividis", 0.0, 1.0, "neither") if name in SIGMOIDS else (DIVERGING, -high, high, "both")
             extent = (0, values.shape[1], len(values) + 0.5, 0.5)  # steps are counted from 1
-            shown = axis.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", extent=extent)
-            figure.colorbar(shown, ax=axis, fraction=0.08, extend=ends)
+            limits = {"vmin": style[1], "vmax": style[2], "aspect": "auto", "extent": extent}
+            shown = axis.imshow(values, cmap=style[0], interpolation="nearest", **limits)  # does not blend units
+            figure.colorbar(shown, ax=axis, fraction=0.08, extend=style[3])
             axis.set_xticks([])
             if index == 0:
                 axis.set_title(FULL_NAMES[name])
             if index == number - 1:
-                axis.set_xlabel("units")
-        axes[index, 0].set_ylabel(f"layer {index // directions + 1}, {way}\nstep")
+                axis.set_xlabel("units by step of max |h|")
+        direction = ("forward", "backward")[index % directions]
+        axes[index, 0].set_ylabel(f"layer {index // directions + 1}, {direction}\nstep")
     return figure
 
 
 def rows_sheet(explanation: Explanation, title: str) -> Figure:
-    """Draw what the loss depends on: its gradient by pixel and by row, and the answer without each row.
+    """Draw the gradient of the loss by pixel and by row, and the prediction with each row occluded.
 
     Args:
         explanation: of one digit.
-        title: stands above.
+        title: of the figure.
     """
+    segment, prediction = explanation.segment, explanation.prediction
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     figure.suptitle(_plain(title))
-    picture, pixels, norms, without = figure.subplots(1, 4, width_ratios=[1, 1.15, 1.3, 1.3])
+    picture, pixels, norms, occlusion = figure.subplots(1, 4, width_ratios=[1, 1.15, 1.3, 1.3])
     _draw_image(picture, explanation.image)
-    picture.set_title("as the network reads it", fontsize=10)
+    picture.set_title("input in the order of reading", fontsize=10)
     gradient = explanation.gradient.numpy()
-    most = max(float(np.abs(gradient).max()), 1e-300)
-    shown = pixels.imshow(gradient, cmap="PuOr", vmin=-most, vmax=most, aspect="equal")
+    limit = max(float(np.abs(gradient).max()), 1e-300)
+    shown = pixels.imshow(gradient, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal")
     figure.colorbar(shown, ax=pixels, fraction=0.045)
-    pixels.set_title(f"gradient of the loss for a {explanation.label}\nby pixel", fontsize=10)
-    pixels.set_xticks([])
-    pixels.set_yticks([])
+    pixels.set(xticks=[], yticks=[])
+    pixels.set_title(f"gradient of the loss by pixel,\nlabel {explanation.label}", fontsize=10)
 
-    rows = np.arange(1, STRIPS + 1)
-    for (name, values), style in zip(explanation.norms.items(), LINE_STYLES * 2, strict=False):
-        highest = max(float(values.max()), 1e-300)
+    rows = np.arange(1, SEGMENTS + 1)
+    for (name, values), (colour, style) in zip(explanation.gradient_norms.items(), CURVES * 2, strict=False):
+        maximum = max(float(values.max()), 1e-300)
         # Matplotlib hides labels that begin with an underscore
-        label = f" {_plain(name[-40:])} ({highest:.1e})"
-        colour, width = (ORANGE, 2.5) if name == "this network" else (BLUE, 1.3)
-        norms.plot(values.numpy() / highest, rows, style, color=colour, linewidth=width, label=label)
-    norms.set(xscale="log", ylim=(STRIPS + 0.5, 0.5), ylabel=explanation.strip)
-    norms.set_title(f"its norm by {explanation.strip}, over the largest\n(which is in brackets)", fontsize=10)
+        label = f" {_plain(name[-40:])} (max {maximum:.1e})"
+        width = 2.5 if name == "this network" else 1.5
+        norms.plot(values.numpy() / maximum, rows, style, color=colour, linewidth=width, label=label)
+    norms.set(xscale="log", ylim=(SEGMENTS + 0.5, 0.5), ylabel=segment)
+    norms.set_title(f"gradient norm by {segment},\nrelative to its maximum", fontsize=10)
     norms.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     norms.grid(alpha=0.3)
 
-    share = explanation.without[:, explanation.answer].numpy()
-    changed = np.isin(rows, list(explanation.needed))
-    without.barh(rows, share, color=np.where(changed, ORANGE, BLUE).tolist())
-    for row, digit in explanation.needed.items():
-        without.text(float(share[row - 1]) + 0.02, row, f"{digit} instead", va="center", fontsize=9)
-    without.set(xlim=(0, 1), ylim=(STRIPS + 0.5, 0.5))
-    without.set_title(f"probability of {explanation.answer}\nwith this {explanation.strip} made paper", fontsize=10)
+    probability = explanation.occluded_probabilities[:, prediction].numpy()
+    changed = np.isin(rows, list(explanation.flips))
+    occlusion.barh(rows, probability, color=np.where(changed, ORANGE, BLUE).tolist())
+    for row, digit in explanation.flips.items():
+        occlusion.text(float(probability[row - 1]) + 0.02, row, f"predicts {digit}", va="center", fontsize=9)
+    occlusion.set(xlim=(0, 1), ylim=(SEGMENTS + 0.5, 0.5))
+    occlusion.set_title(f"probability of {prediction}\nwith this {segment} occluded", fontsize=10)
     return figure
 
 
 def by_activity(states: Tensor) -> Tensor:
-    """Order units by the step at which they are most active, and those of one step by how much.
+    """Order units by the step of their largest absolute state, and within a step by that state, largest first.
 
     Args:
         states: ``(L, H)``.
@@ -153,12 +150,12 @@ def by_activity(states: Tensor) -> Tensor:
     Returns:
         int64 tensor ``(H,)``.
     """
-    most, when = states.abs().max(dim=0)
-    return (when.double() - most / (most.max() + 1e-9) / 2).argsort()
+    largest, step = states.abs().max(dim=0)
+    return (step.double() - largest / (largest.max() + 1e-9) / 2).argsort()
 
 
 def _plain(text: str) -> str:
-    """Keep Matplotlib from taking what stands between two dollar signs for mathematics."""
+    """Escape dollar signs, between which Matplotlib would expect mathematics."""
     return text.replace("$", r"\$")
 
 

@@ -1,20 +1,20 @@
-"""Classifying with trained weights; nothing in here imports Lightning, torchvision, torchmetrics or TensorBoard."""
+"""Classify pictures with trained weights, without Lightning, torchvision, torchmetrics or TensorBoard."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_lstm.inference.classify import Classifier, Prediction, load_classifier
+    from mnist_lstm.inference.classifier import Classifier, Prediction, load_classifier
 
 __all__ = ["Classifier", "Prediction", "load_classifier"]
 
 THRESHOLD = 0.5
-"""Probability below which a digit is a guess."""
+"""Probability below which a prediction is unsure."""
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch takes seconds to import: `mnist-lstm classify --help` must do without it
+    # PyTorch takes seconds to import; `mnist-lstm classify --help` does not need it
     if name in __all__:
-        from mnist_lstm.inference import classify
+        from mnist_lstm.inference import classifier
 
-        return getattr(classify, name)
+        return getattr(classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What is to be classified: files, folders, array files, standard input, one picture after the other."""
+"""Read pictures one by one from files, folders, array files and standard input."""
 
 import math
 import os
@@ -12,24 +12,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mnist_lstm.errors import InputError, printable
-from mnist_lstm.idx import MAX_PIXELS, iterate_images
-from mnist_lstm.inference.reading import SUFFIXES, Levels, from_array, read_picture
-from mnist_lstm.mnist_format import SIZE
+from mnist_lstm.console import printable
+from mnist_lstm.data.format import SIZE
+from mnist_lstm.data.idx import MAX_PIXELS, iterate_images
+from mnist_lstm.errors import InputError
+from mnist_lstm.inference.arrays import by, channels_first, from_array
+from mnist_lstm.inference.read import SUFFIXES, Levels, read_picture, too_large, unreadable
 
 STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture, or why there is none.
+    """One picture, or the reason why it cannot be read.
 
     Attributes:
-        file: as it was named; ``-`` is standard input.
-        index: in an array file, counted from 0; None for a picture of its own.
-        levels: its grey levels; None if it could not be read.
-        image: the picture itself, upright and reduced; None if it could not be read.
-        message: why it could not be read.
+        file: as named by the user; ``-`` is standard input.
+        index: index in an array file, from 0; None for a picture file.
+        levels: grey levels; None if the picture cannot be read.
+        image: the picture itself, upright and reduced; None if it cannot be read.
+        message: why the picture cannot be read.
     """
 
     file: str
@@ -40,28 +42,25 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The file, and the index in it, as a text that can be printed."""
+        """Return the file, and the index in it, as printable text."""
         return printable(self.file if self.index is None else f"{self.file}[{self.index}]")
 
 
 def expand(names: list[str]) -> list[str | Source]:
-    """Put the pictures of a folder, sorted by name, in the folder's place.
+    """Replace each folder by the pictures in it, sorted by name.
 
-    A link in a folder is left out, as is anything that is no file: only what was named is read.
+    Subfolders, symbolic links and special files in a folder are skipped: nothing outside of it is read.
 
     Args:
         names: files, folders, and ``-`` for standard input.
 
     Returns:
-        Files, ``-``, and a `Source` that says why for each folder that yields nothing.
+        Files and ``-``; for a folder without pictures, a `Source` with the reason.
     """
     files: list[str | Source] = []
     for name in names:
-        if name == STDIN:
-            files.append(name)
-            continue
         try:
-            if not Path(name).is_dir():
+            if name == STDIN or not Path(name).is_dir():
                 files.append(name)
                 continue
             with os.scandir(name) as entries:
@@ -71,18 +70,18 @@ def expand(names: list[str]) -> list[str | Source]:
                     if entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)
                 )
         except OSError as error:
-            files.append(Source(name, None, None, None, f"cannot be read ({error.strerror or error})"))
+            files.append(Source(name, None, None, None, str(unreadable(error))))
             continue
-        files += pictures or [Source(name, None, None, None, "there is no picture in this folder")]
+        files += pictures or [Source(name, None, None, None, "contains no picture files")]
     return files
 
 
 def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source]:
-    """Read pictures one by one; what cannot be read is said in its place, and the rest goes on.
+    """Read pictures one by one; a file that cannot be read yields a `Source` with the reason.
 
     Args:
         files: from `expand`.
-        limit: how many pictures to take of an array file; default: all.
+        limit: maximum number of pictures per array file; default: all.
     """
     for file in files:
         if isinstance(file, Source):
@@ -94,21 +93,20 @@ def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source
             if file == STDIN:
                 yield Source(file, None, *read_picture(sys.stdin.buffer))
                 continue
-            with open(file, "rb") as opened:  # noqa: PTH123 - half as long as Path.open, for thousands of files
-                # a pipe yields its bytes only once
+            with open(file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
+                # a pipe can be read only once: it is not checked for an array file
                 images = _array_file(opened, Path(file), limit) if opened.seekable() else None
                 if images is None:
                     yield Source(file, None, *read_picture(opened))
                     continue
-            yield from _each(file, images)
+            yield from _read_images(file, images)
         except InputError as error:
             yield Source(file, None, None, None, _without_name(error, file))
-        except (OSError, ValueError) as error:  # a ValueError is what a name with a zero byte meets
-            reason = error.strerror if isinstance(error, OSError) else None
-            yield Source(file, None, None, None, f"cannot be read ({reason or error})")
+        except (OSError, ValueError) as error:
+            yield Source(file, None, None, None, str(unreadable(error)))
 
 
-def _each(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
+def _read_images(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
     index = -1
     try:
         for index, array in enumerate(images):
@@ -117,7 +115,7 @@ def _each(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
             except InputError as error:
                 yield Source(file, index, None, None, str(error))
     except InputError as error:
-        # what has been read of the file before it broke off counts
+        # a file that is cut short: the images before the break have been yielded
         yield Source(file, None if index < 0 else index + 1, None, None, _without_name(error, file))
 
 
@@ -137,12 +135,12 @@ def _array_file(opened: BinaryIO, path: Path, limit: int | None) -> Iterator[npt
 
 
 def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
-    """Return the images of a NumPy file: ``(N, H, W)``, ``(N, H, W, C)``, rows of 784, or one ``(H, W)``."""
+    """Return the images of a NumPy file: ``(N, H, W)``, ``(N, H, W, C)``, ``(N, 784)``, or one ``(H, W)``."""
     array = _map(path)
-    if array.ndim == 4 and array.shape[1] in (1, 3, 4) and array.shape[3] not in (1, 3, 4):
-        raise InputError(f"{path}: has its channels first; write it with numpy.moveaxis(array, 1, -1)")
+    if channels_first(array.shape):
+        raise InputError(f"{path}: channels come first; save numpy.moveaxis(array, 1, -1) instead")
     if array.dtype.kind not in "buif":
-        raise InputError(f"{path}: holds values of the type {array.dtype}; pictures hold numbers")
+        raise InputError(f"{path}: has dtype {array.dtype}; expected bool, integers or floats")
     if array.ndim == 2 and array.shape[1] == SIZE * SIZE:
         shape: tuple[int, ...] = (SIZE, SIZE)
     elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)):
@@ -150,14 +148,11 @@ def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
     else:
         shape = array.shape[1:] if array.ndim in (3, 4) else ()
     if math.prod(shape[:2]) > MAX_PIXELS:
-        raise InputError(
-            f"{path}: holds pictures of {'x'.join(map(str, shape))} values, "
-            f"more than the {MAX_PIXELS // 10**6} megapixels that are read"
-        )
+        raise InputError(f"{path}: {too_large(shape[0], shape[1], MAX_PIXELS)}")
     if not shape or not array.size:
         raise InputError(
-            f"{path}: has the shape {'x'.join(map(str, array.shape)) or 'of a single number'}; "
-            "pictures are (N, height, width), (N, height, width, 3 or 4) or (N, 784)"
+            f"{path}: has shape {by(array.shape)}; "
+            "expected a non-empty (N, height, width), (N, height, width, 3 or 4) or (N, 784)"
         )
     return _npy_iterate(path, len(array) if limit is None else min(limit, len(array)), shape)
 
@@ -165,7 +160,7 @@ def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
 def _npy_iterate(path: Path, number: int, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
     together = 1000
     for start in range(0, number, together):
-        # mapped anew each time, so that what has been read does not stay in memory
+        # map the file again, so that the part read before does not stay in memory
         array = _map(path)
         part = array[start : min(start + together, number)] if array.size > math.prod(shape) else array[None]
         for image in part:
@@ -175,6 +170,6 @@ def _npy_iterate(path: Path, number: int, shape: tuple[int, ...]) -> Iterator[np
 def _map(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header meets all kinds of errors in NumPy's reader
-        raise InputError(f"{path}: is no NumPy array of numbers, or it is cut short or damaged") from error
+    except Exception as error:  # damaged headers raise all kinds of exceptions in NumPy's reader
+        raise InputError(f"{path}: is not a NumPy array of numbers, or is cut short or damaged") from error
     return array

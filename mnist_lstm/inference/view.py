@@ -1,9 +1,9 @@
-"""What the network saw, beside the picture that it was made from."""
+"""Draw a picture beside the MNIST images that the network read."""
 
 from PIL import Image, ImageDraw
 
-from mnist_lstm.inference.classify import Prediction
-from mnist_lstm.mnist_format import SIZE
+from mnist_lstm.data.format import SIZE
+from mnist_lstm.inference.classifier import Prediction
 
 SIDE = 10 * SIZE
 MARGIN = 10
@@ -11,11 +11,11 @@ CAPTION = 20
 
 
 def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
-    """Draw a picture, what the network saw of it, enlarged 10 times, and the answer.
+    """Draw a picture, the network's input from it, enlarged 10 times, and the answer.
 
     Args:
-        image: the picture, of any size; transparent places are shown in grey.
-        prediction: what the network says about it.
+        image: the picture, of any size; transparent areas are drawn on grey.
+        prediction: the answer for this picture.
 
     Returns:
         An RGB image.

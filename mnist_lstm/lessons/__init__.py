@@ -1,6 +1,7 @@
-"""Experiments that teach: each module explains an idea, runs it, and says in numbers what came out.
+"""Teaching experiments: each module explains an idea, tests it in a small experiment and prints the result.
 
-A lesson is a module with a text of its own and a function ``run``, whose arguments are the command's options.
+A lesson is a module with a docstring, a dataclass ``Options`` (the command's options) and a function ``run`` that takes
+it and returns a `Result`.
 """
 
 from dataclasses import dataclass
@@ -22,17 +23,17 @@ MODULES = {
     "bptt": "bptt",
     "scan": "scan",
 }
-"""Names of the lessons, in the order in which they build on each other, to their modules."""
+"""Names of the lessons, in the suggested order, to their modules."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a lesson.
+    """Result of a lesson.
 
     Attributes:
-        lines: what is printed.
-        numbers: the same and more, as plain data, for JSON.
-        figure: a picture of it.
+        lines: text to print.
+        numbers: the same and more as plain data, for JSON.
+        figure: plot of the result.
     """
 
     lines: list[str]
@@ -46,12 +47,10 @@ def load(name: str) -> ModuleType:
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lay out lines in columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    """Return the lines of a table, its first column aligned left, the others right."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     return [
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
+        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
+        for first, *others in [header, *rows]
     ]

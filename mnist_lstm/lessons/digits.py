@@ -1,72 +1,69 @@
-"""The digits that lessons learn from, and the plain loop that they learn in."""
+"""Digits and training loops for lessons."""
 
-import contextlib
-import io
+import math
 import statistics
 import time
-import warnings
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 
-from mnist_lstm.mnist_format import normalise
-from mnist_lstm.progress import track
-
-Dataset = Literal["auto", "mnist", "digits"]
+from mnist_lstm.console import track
+from mnist_lstm.data import datasets
+from mnist_lstm.data.format import normalise
+from mnist_lstm.lessons.options import DigitOptions
+from mnist_lstm.plots.style import CURVES, finish
 
 Split = tuple[Tensor, Tensor]
 
 
-def load_train_and_val(dataset: Dataset, data_dir: str) -> tuple[Split, Split, str]:
-    """Load what `mnist-lstm fit` trains and validates on; the test images are not touched.
+def load_train_and_val(dataset: datasets.Request, data_dir: str) -> tuple[Split, Split, str]:
+    """Load the images that `mnist-lstm fit` trains and validates on; test images are not read.
 
     Args:
-        dataset: mnist; digits, the 1,797 that come with scikit-learn; auto: mnist if it can be had.
+        dataset: mnist; digits, the 1,797 of scikit-learn; auto: mnist if available, else digits.
         data_dir: folder of MNIST.
 
     Returns:
-        Normalised images ``(N, 28, 28)`` and labels ``(N,)``, to train and to validate, and a line that says of what.
+        Training and validation split, each normalised images ``(N, 28, 28)`` and labels ``(N,)``, and a line that
+        describes them.
     """
-    # Lightning takes seconds to import, and only lessons on digits need it
-    from mnist_lstm.data import MNISTDataModule
-
-    module = MNISTDataModule(dataset, data_dir=data_dir)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the line below says what has come of auto
-        module.prepare_data()
-        module.setup("fit")
+    name, _ = datasets.prepare(dataset, data_dir, *datasets.sources())
     train, val = (
-        (normalise(digits.images), digits.labels)  # type: ignore[attr-defined]
-        for digits in (loader.dataset for loader in (module.train_dataloader(), module.val_dataloader()))
+        (normalise(torch.tensor(digits.images)), torch.tensor(digits.labels))
+        for digits in datasets.load_train_and_val(name, data_dir)
     )
-    name = {"mnist": "MNIST", "digits": "scikit-learn's digits (not MNIST)"}[module.dataset]
-    return train, val, f"{name}: {len(train[1]):,} images to train, {len(val[1]):,} to validate"
+    title = {"mnist": "MNIST", "digits": "scikit-learn's digits (not MNIST)"}[name]
+    return train, val, f"{title}: {len(train[1]):,} training images, {len(val[1]):,} validation images"
 
 
-def train_step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor
-) -> tuple[float, float]:
-    """Take one step, with gradients clipped at norm 1; returns loss and seconds."""
-    start = time.perf_counter()
-    loss = F.cross_entropy(model(images), labels)
-    optimiser.zero_grad()
+def update(optimizer: Optimizer, loss: Tensor, max_norm: float = math.inf) -> float:
+    """Update the weights once; returns the gradient norm before it is clipped at ``max_norm``."""
+    optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
-    return loss.item(), time.perf_counter() - start
+    norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], max_norm)
+    optimizer.step()
+    return float(norm)
+
+
+def train_step(model: nn.Module, optimizer: Optimizer, inputs: Tensor, labels: Tensor) -> float:
+    """Update a classifier once, with gradients clipped at norm 1; returns the loss."""
+    loss = F.cross_entropy(model(inputs), labels)
+    update(optimizer, loss, 1.0)
+    return loss.item()
 
 
 def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor, ...]:
-    """Draw the indices of batches, the same ones for the same seed, each image once before any comes again.
+    """Draw the indices of batches; every image is drawn once before any is drawn again.
 
     Args:
-        images: how many there are.
-        steps: how many batches.
-        batch_size: images in each.
+        images: number of images.
+        steps: number of batches.
+        batch_size: images per batch.
         seed: of the order.
     """
     order = torch.Generator().manual_seed(seed)
@@ -77,86 +74,73 @@ def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor
 
 
 class Training(NamedTuple):
-    """What became of networks that were trained side by side; everything by their names.
+    """Records of networks trained side by side, by their names.
 
     Attributes:
-        losses: of each step.
-        seconds: of each step.
-        accuracies: (step, share of validation images) where it was looked at.
+        losses: of each update.
+        seconds: of each update.
+        accuracies: (update, validation accuracy) where it was computed.
     """
 
     losses: dict[str, list[float]]
     seconds: dict[str, list[float]]
     accuracies: dict[str, list[tuple[int, float]]]
 
-    def time_ratio(self, name: str, other: str) -> float:
-        """Tell how long a step takes, over another network's step on the same batch; the median of all steps."""
-        pairs = zip(self.seconds[name], self.seconds[other], strict=True)
-        return statistics.median(a / b for a, b in pairs)
+    @property
+    def final(self) -> dict[str, float]:
+        """Validation accuracy, 0 to 1, after the last update."""
+        return {name: curve[-1][1] for name, curve in self.accuracies.items()}
+
+    def time_ratios(self, other: str) -> dict[str, float]:
+        """Return each network's time per update over another's on the same batch, the median of all updates."""
+        reference = self.seconds[other]
+        return {
+            name: statistics.median(a / b for a, b in zip(seconds, reference, strict=True))
+            for name, seconds in self.seconds.items()
+        }
 
 
 def train_together(
-    models: Mapping[str, nn.Module],
-    train: Split,
-    val: Split,
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    checks: int,
+    models: Mapping[str, nn.Module], train: Split, val: Split, options: DigitOptions, checks: int
 ) -> Training:
-    """Train networks in turn on the same batches, by Adam.
+    """Train networks in turn on the same batches with Adam.
 
     Args:
         models: by name.
-        train: images and labels to learn from.
-        val: images and labels to look at.
-        steps: of each network.
-        batch_size: images a step.
-        learning_rate: of Adam.
-        seed: of the order.
-        checks: times that the accuracy is looked at, about; the last is after the last step.
+        train: images and labels to train on.
+        val: images and labels to validate on.
+        options: number and size of batches, learning rate and seed.
+        checks: approximate number of validations; the last is after the last update.
     """
-    optimisers = {name: torch.optim.Adam(model.parameters(), learning_rate) for name, model in models.items()}
+    optimizers = {name: Adam(model.parameters(), options.learning_rate) for name, model in models.items()}
     training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
-    for step, index in enumerate(track(batches(len(train[1]), steps, batch_size, seed), "training"), 1):
+    drawn = batches(len(train[1]), options.steps, options.batch_size, options.seed)
+    for step, index in enumerate(track(drawn, "training"), 1):
         images, labels = train[0][index], train[1][index]
         for name, model in models.items():
-            loss, seconds = train_step(model, optimisers[name], images, labels)
-            training.losses[name].append(loss)
-            training.seconds[name].append(seconds)
-            if step == steps or step % max(1, steps // checks) == 0:
+            start = time.perf_counter()
+            training.losses[name].append(train_step(model, optimizers[name], images, labels))
+            training.seconds[name].append(time.perf_counter() - start)
+            if step == options.steps or step % max(1, options.steps // checks) == 0:
                 training.accuracies[name].append((step, accuracy(model, val)))
     return training
 
 
-def draw_accuracies(
-    axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]], looks: Mapping[str, tuple[str, str]]
-) -> None:
-    """Draw the accuracies of a `Training`.
-
-    Args:
-        axis: to draw on.
-        accuracies: by name.
-        looks: colour, and marker with line, by name.
-    """
-    for name, curve in accuracies.items():
-        colour, style = looks[name]
-        axis.plot(*zip(*curve, strict=True), style, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
-    axis.set(xlabel="step of training", ylabel="validation accuracy")
-    axis.grid(alpha=0.3)
-    axis.legend()
+def draw_accuracies(axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]]) -> None:
+    """Plot the accuracies of up to four networks of a `Training`."""
+    for (name, curve), (colour, style), marker in zip(accuracies.items(), CURVES, "D^so", strict=False):
+        axis.plot(*zip(*curve, strict=True), style, marker=marker, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
+    finish(axis, xlabel="update", ylabel="validation accuracy")
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module, split: Split) -> float:
-    """Tell the share of images, 0 to 1, whose digit is named."""
+    """Return the share of images, 0 to 1, that are classified correctly."""
     images, labels = split
     model.eval()
-    right = sum(
+    correct = sum(
         int((model(part).argmax(dim=1) == label).sum())
         for part, label in zip(images.split(500), labels.split(500), strict=True)
     )
     model.train()
-    return right / len(labels)
+    return correct / len(labels)

@@ -1,117 +1,112 @@
-"""The forget gate's bias decides whether an LSTM can learn to remember: 0, 1 and 5 beside each other.
+"""How soon an LSTM learns to remember, by the initial bias of its forget gates: 0, 1 and 5 compared.
 
-At the start of training the forget gate is about sigmoid(bias), whatever the input. What the cell state held L steps
-ago has been multiplied by it L times, and so has the gradient that is to reach back to it:
+At the start of training the forget gate is about sigmoid(bias), whatever the input. After L steps the cell state has
+been multiplied by it L times, and so has the gradient that flows back to it:
 
     bias 0: 0.5   to the power 15 is 0.00003
     bias 1: 0.73  to the power 15 is 0.009
     bias 5: 0.993 to the power 15 is 0.9
 
-With the first, next to nothing of step 1 is left at step 16 that could be learnt from. Gers et al. 2000 began with open
-forget gates; Jozefowicz et al. 2015 ("An empirical exploration of recurrent network architectures") found that a bias
-of 1 closes the gap between LSTM and GRU. What is best depends on how long there is to be remembered: --length
-28 is too far for a bias of 1 in 600 steps of training, and not for 5.
+With the first, almost nothing of step 1 is left at step 16 to learn from. Gers et al. 2000 started with open forget
+gates; Jozefowicz et al. 2015 ("An empirical exploration of recurrent network architectures") found that a bias of 1
+closes the gap between LSTM and GRU. The best value depends on how long there is to remember; try --length 28.
 
-The task: one of four marks is read at the first step, noise at all others, and the mark is to be named at the last.
-PyTorch begins with a bias near 0.
+The task: recall at the last step one of four cues seen at the first, with noise at all others. PyTorch's default bias
+is close to 0.
 """
 
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from matplotlib.figure import Figure
 
+from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
-from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
 from mnist_lstm.lessons import Result, table
 from mnist_lstm.lessons.digits import train_step
-from mnist_lstm.lessons.memory import MARKS, draw, mark_guess
-from mnist_lstm.lessons.options import Bias, Count, Rate, Size
-from mnist_lstm.model import RowLSTM
-from mnist_lstm.progress import track
+from mnist_lstm.lessons.memory import CUES, draw, draw_chance_level, seeded
+from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Rate, Size
+from mnist_lstm.plots.style import CURVES, finish
 
 SOLVED = 0.1
-"""Mean loss of 10 batches, none of them seen before, at which the task counts as solved; a guess costs ln 4 = 1.39."""
+"""Mean loss of the last `WINDOW` batches, all new to the network, at which the task is solved."""
 
 WINDOW = 10
 
 
-def run(
-    length: Size = 16,
-    biases: list[Bias] = [0.0, 1.0, 5.0],  # noqa: B006 - jsonargparse copies it
-    seeds: Count = 3,
-    steps: Count = 600,
-    hidden_size: Size = 32,
-    batch_size: Size = 32,
-    learning_rate: Rate = 0.003,
-) -> Result:
-    """Count the steps of training until the mark is remembered.
+@dataclass(frozen=True)
+class Options(MemoryOptions):
+    """Options of this lesson.
 
     Args:
         length: Steps of a sequence.
-        biases: Of the forget gates, such as "[0, 1, 5]".
-        seeds: Random starts for each.
-        steps: Most steps that a start gets.
-        hidden_size: Units of the LSTM.
-        batch_size: Sequences a step.
-        learning_rate: Of Adam.
+        biases: Initial biases of the forget gates, such as "[0, 1, 5]".
+        seeds: Number of random starts for each bias.
+        steps: Maximum number of updates per start.
+    """
+
+    length: Size = 16
+    biases: tuple[Bias, ...] = (0.0, 1.0, 5.0)
+    seeds: Count = 3
+    steps: Count = 600
+    learning_rate: Rate = 0.003
+
+
+def run(options: Options) -> Result:
+    """Count the updates until the cue is recalled.
 
     Raises:
-        InputError: there are no biases.
+        InputError: there are no biases, or one is given twice.
     """
+    biases, distance = options.biases, options.length - 1
     if not biases or len(set(biases)) < len(biases):
-        raise InputError("--biases: there must be at least one and none twice, such as [0, 1, 5]")
-    tries = [(bias, seed) for bias in biases for seed in range(seeds)]
+        raise InputError("--biases: needs at least one value and none twice, such as [0, 1, 5]")
     curves: dict[float, list[list[float]]] = {bias: [] for bias in biases}
-    for bias, seed in track(tries, "learning to remember"):
-        curves[bias].append(_learn(bias, seed, length, steps, hidden_size, batch_size, learning_rate))
-    needed = {bias: [len(curve) if is_solved(curve) else None for curve in of] for bias, of in curves.items()}
+    for bias, seed in track([(bias, seed) for bias in biases for seed in range(options.seeds)], "training"):
+        curves[bias].append(_train(bias, seed, options))
+    needed = {bias: [len(curve) if is_solved(curve) else None for curve in tries] for bias, tries in curves.items()}
     rows = []
     for bias, counts in needed.items():
-        solved = sum(count is not None for count in counts)
         median = statistics.median(math.inf if count is None else count for count in counts)
-        told = f"{median:g}" if math.isfinite(median) else f"over {steps}"
-        kept = float(torch.tensor(bias).sigmoid()) ** (length - 1)
-        rows.append([f"{bias:g}", f"{kept:.0e}", f"{solved} of {seeds}", told])
-    header = ["forget bias", f"gate ** {length - 1}", "solved", "steps, median"]
-    numbers = {"length": length, "steps_until_solved": {repr(bias): counts for bias, counts in needed.items()}}
-    lines = [f"one of {MARKS} marks is to be named {length - 1} steps later", "", *table(header, rows)]
-    return Result(lines, numbers, _draw(curves, length))
+        kept = float(torch.tensor(bias).sigmoid()) ** distance
+        solved = f"{sum(count is not None for count in counts)} of {options.seeds}"
+        rows.append([f"{bias:g}", f"{kept:.0e}", solved, f"{median:g}" if median < math.inf else f"> {options.steps}"])
+    lines = [
+        f"recall one of {CUES} cues after {distance} steps",
+        "",
+        *table(["forget bias", f"gate ** {distance}", "solved", "median updates"], rows),
+    ]
+    numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
+    return Result(lines, numbers, _draw(curves, distance))
 
 
 def is_solved(curve: Sequence[float]) -> bool:
-    """Tell whether the last losses are small enough."""
+    """Return whether the mean of the last losses is below `SOLVED`."""
     return len(curve) >= WINDOW and statistics.fmean(curve[-WINDOW:]) < SOLVED
 
 
-def _learn(
-    bias: float, seed: int, length: int, steps: int, hidden_size: int, batch_size: int, learning_rate: float
-) -> list[float]:
+def _train(bias: float, seed: int, options: Options) -> list[float]:
     """Return the losses until the task is solved."""
-    torch.manual_seed(seed)
-    model = RowLSTM(MARKS, hidden_size, num_classes=MARKS, init="pytorch", forget_bias=bias)
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    generator = torch.Generator().manual_seed(seed)
+    model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=bias)
+    optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     curve: list[float] = []
-    while len(curve) < steps and not is_solved(curve):
-        curve.append(train_step(model, optimiser, *draw(batch_size, length, generator))[0])
+    while len(curve) < options.steps and not is_solved(curve):
+        curve.append(train_step(model, optimizer, *draw(options.batch_size, options.length, generator)))
     return curve
 
 
-def _draw(curves: dict[float, list[list[float]]], length: int) -> Figure:
+def _draw(curves: dict[float, list[list[float]]], distance: int) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
-    looks = [(PINK, ":"), (BLUE, "--"), (ORANGE, "-"), (GREEN, "-.")]
-    for index, (bias, of) in enumerate(curves.items()):
-        colour, style = looks[index % len(looks)]
-        for first, curve in enumerate(of):
+    for index, (bias, tries) in enumerate(curves.items()):
+        colour, style = CURVES[index % len(CURVES)]
+        for first, curve in enumerate(tries):
             label = f"forget bias {bias:g}" if first == 0 else ""
             axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
-    mark_guess(axis)
-    axis.set(xlabel="step of training", ylabel="cross-entropy", title=f"remembering a mark for {length - 1} steps")
+    draw_chance_level(axis)
+    finish(axis, xlabel="update", ylabel="cross-entropy", title=f"recall a cue after {distance} steps")
     axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.3)
-    axis.legend()
     return figure

@@ -1,109 +1,110 @@
-"""What the gates of an LSTM do, followed on one unit with numbers in the head.
+"""What the gates of an LSTM do: one unit, its weights set by hand, step by step.
 
-A cell computes from its input x, and from h' and c' of the step before,
+From its input x and the states h' and c' of the step before, an LSTM computes
 
     i, f, o = sigmoid(...)    three gates between 0 and 1: input, forget, output
-    g = tanh(...)             the candidate, what is new
+    g = tanh(...)             the candidate, the new value
     c = f * c' + i * g        the cell state
     h = o * tanh(c)           the hidden state
 
-so that f = 0 and i = 1 write the candidate over the memory, f = 1 and i = 0 keep it as it is, f = 1 and i = 1 add to
-it, f = 0 and i = 0 clear it, and o says whether anybody sees it. Here the weights are set by hand, so that every gate
-is opened or shut by a number of the input.
+so that f = 0 and i = 1 overwrite the cell state with the candidate, f = 1 and i = 0 keep it, f = 1 and i = 1 add to it,
+f = 0 and i = 0 clear it, and o decides whether it is visible outside. Here one value of the input opens or closes each
+gate.
 
-It is often said that LSTMs stay within -1 and 1. That is so for h, a product of two numbers below 1. It is not so for
-c: f = 1 and i = 1 let it grow by up to 1 a step for as long as they last. That is how a unit counts.
+It is often said that the states of an LSTM stay between -1 and 1. This is true of h, a product of two numbers below 1.
+It is not true of c: with f = 1 and i = 1 it can grow by up to 1 per step. That is how a unit counts.
 
-Hochreiter & Schmidhuber 1997, "Long short-term memory"; the forget gate: Gers, Schmidhuber & Cummins 2000, "Learning to
+Hochreiter & Schmidhuber 1997, "Long short-term memory"; forget gate: Gers, Schmidhuber & Cummins 2000, "Learning to
 forget".
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mnist_lstm.explain.cells import Gates, by_equations
-from mnist_lstm.figures import BLUE, GREEN, ORANGE
 from mnist_lstm.lessons import Result, table
 from mnist_lstm.lessons.options import Rate
+from mnist_lstm.network.cells import Gates, by_equations
+from mnist_lstm.plots.style import BLUE, GREEN, ORANGE, finish
 
 PROGRAM = [
-    # what is wanted, value that comes in, write, keep, show
+    # name, value, write, keep, show
     ("write", 1.0, 1, 0, 1),
     ("keep", -2.0, 0, 1, 1),
     ("keep", 3.0, 0, 1, 1),
     ("keep, hidden", 0.5, 0, 1, 0),
     ("keep", -1.0, 0, 1, 1),
     ("overwrite", -1.0, 1, 0, 1),
-    ("add", 2.0, 1, 1, 1),
-    ("add", 2.0, 1, 1, 1),
-    ("add", 2.0, 1, 1, 1),
-    ("add", 2.0, 1, 1, 1),
-    ("add", 2.0, 1, 1, 1),
+    *[("add", 2.0, 1, 1, 1)] * 5,
     ("clear", 1.0, 0, 0, 1),
 ]
 
 
-def run(firmness: Rate = 20.0) -> Result:
-    """Follow one unit.
+@dataclass(frozen=True)
+class Options:
+    """Options of this lesson.
 
     Args:
-        firmness: What goes into a gate to open it, and less this to shut it. At 20 a gate is open but for 2e-9, at 2
-            it leaks 12 % each step.
+        firmness: Gate logit: the input of the sigmoid is +firmness for an open gate and -firmness for a closed one. At
+            20 a gate is within 2e-9 of 0 or 1, at 2 it leaks 12 % per step.
     """
+
+    firmness: Rate = 20.0
+
+
+def run(options: Options) -> Result:
+    """Run one unit through the program."""
     steps = torch.tensor([line[1:] for line in PROGRAM], dtype=torch.float64)  # (L, 4)
     with torch.no_grad():
-        of = {name: values[:, 0] for name, values in _follow(steps, firmness).items()}  # (L,) each
-    header = ["step", "value in", "i", "f", "g", "o", "c", "h"]
+        traced = {name: values[:, 0] for name, values in _trace(steps, options.firmness).items()}  # (L,) each
     rows = [
-        [line[0], f"{line[1]:g}", *(f"{of[name][step]:.4f}" for name in "ifgoch")] for step, line in enumerate(PROGRAM)
+        [line[0], f"{line[1]:g}", *(f"{traced[name][step]:.4f}" for name in "ifgoch")]
+        for step, line in enumerate(PROGRAM)
     ]
-    written, kept = float(of["c"][0]), float(of["c"][4])
+    written, drift = float(traced["c"][0]), abs(float(traced["c"][4] - traced["c"][0]))
+    largest = {name: float(traced[name].abs().max()) for name in "hc"}
     lines = [
-        *table(header, rows),
+        *table(["step", "input", "i", "f", "g", "o", "c", "h"], rows),
         "",
-        f"f = 0, i = 1 write:  c became {written:.4f}, and g = tanh(1) was {float(of['g'][0]):.4f}",
-        f"f = 1, i = 0 keep:   after four more steps, whatever came in, c differs by {abs(kept - written):.1e}",
-        f"h stays within -1 and 1: its largest is {float(of['h'].abs().max()):.4f}",
-        f"c need not: its largest is {float(of['c'].abs().max()):.4f}",
+        f"write (f = 0, i = 1): c becomes {written:.4f}; g = tanh(1) is {float(traced['g'][0]):.4f}",
+        f"keep (f = 1, i = 0): after four more steps of any input, c has changed by {drift:.1e}",
+        f"h is bounded by -1 and 1: its largest absolute value is {largest['h']:.4f}",
+        f"c is not: its largest absolute value is {largest['c']:.4f}",
     ]
-    numbers = {
-        "steps": [line[0] for line in PROGRAM],
-        **{name: of[name].tolist() for name in "ifgoch"},
-        "kept_within": abs(kept - written),
-        "largest_h": float(of["h"].abs().max()),
-        "largest_c": float(of["c"].abs().max()),
-    }
-    return Result(lines, numbers, _draw(of))
+    numbers: dict[str, Any] = {name: traced[name].tolist() for name in "ifgoch"}
+    numbers |= {"steps": [line[0] for line in PROGRAM], "change_while_kept": drift}
+    numbers |= {f"largest_{name}": value for name, value in largest.items()}
+    return Result(lines, numbers, _draw(traced))
 
 
-def _follow(steps: Tensor, firmness: float) -> Gates:
-    """Run an LSTM of one unit, whose input is (value, write, keep, show)."""
+def _trace(steps: Tensor, logit: float) -> Gates:
+    """Run an LSTM of one unit whose inputs are (value, write, keep, show)."""
     layer = nn.LSTM(4, 1).double()
-    # PyTorch's order of the rows: i, f, g, o; an input of 0 makes -firmness, and 1 makes +firmness
-    opened = 2 * firmness
+    # rows in PyTorch's order i, f, g, o; the bias closes a gate, an input of 1 opens it
     weights = {name: torch.zeros_like(weight) for name, weight in layer.named_parameters()}
-    weights["weight_ih_l0"] += torch.tensor([[0, opened, 0, 0], [0, 0, opened, 0], [1, 0, 0, 0], [0, 0, 0, opened]])
-    weights["bias_ih_l0"] += torch.tensor([-firmness, -firmness, 0, -firmness])
+    open_ = 2 * logit
+    weights["weight_ih_l0"] += torch.tensor([[0, open_, 0, 0], [0, 0, open_, 0], [1, 0, 0, 0], [0, 0, 0, open_]])
+    weights["bias_ih_l0"] += torch.tensor([-logit, -logit, 0, -logit])
     layer.load_state_dict(weights)
     return by_equations(layer).trace(steps).gates[0]
 
 
-def _draw(of: dict[str, Tensor]) -> Figure:
+def _draw(traced: dict[str, Tensor]) -> Figure:
     figure = Figure(figsize=(10, 6), layout="constrained")
     gates, states = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
-    for offset, (name, text, colour) in enumerate(
-        (("i", "input gate i", BLUE), ("f", "forget gate f", ORANGE), ("o", "output gate o", GREEN))
-    ):
+    names = (("i", "input gate i", BLUE), ("f", "forget gate f", ORANGE), ("o", "output gate o", GREEN))
+    for offset, (name, label, colour) in enumerate(names):
         places = torch.arange(len(PROGRAM)) + 0.27 * (offset - 1)
-        gates.bar(places.tolist(), of[name].tolist(), 0.25, color=colour, label=text)
-    gates.set(ylabel="open", title="one unit, its gates opened and shut by hand")
+        gates.bar(places.tolist(), traced[name].tolist(), 0.25, color=colour, label=label)
+    gates.set(ylabel="gate", title="one unit with gates set by hand")
     gates.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.12))
     states.axhspan(-1, 1, color="0.92")
     states.text(-0.45, -0.9, "between -1 and 1", color="0.4", fontsize=9)
-    states.plot(of["c"].tolist(), "o-", color=ORANGE, label="cell state c: the memory")
-    states.plot(of["h"].tolist(), "s--", color=BLUE, label="hidden state h: what is shown of it")
+    states.plot(traced["c"].tolist(), "o-", color=ORANGE, label="cell state c (memory)")
+    states.plot(traced["h"].tolist(), "s--", color=BLUE, label="hidden state h (output)")
     states.set_xticks(range(len(PROGRAM)), [line[0].replace(", ", ",\n") for line in PROGRAM])
-    states.grid(alpha=0.3)
-    states.legend()
+    finish(states)
     return figure

@@ -1,41 +1,57 @@
-"""The task of the lessons on memory: a mark at one step is to be named at the last, and all between is noise."""
+"""The task of the lessons on memory: recall at the last step a cue seen at one step, with noise at all others."""
 
 import math
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-MARKS = 4
-"""Different marks; a guess is right once in four times."""
+from mnist_lstm.network.model import RowLSTM
 
-GUESS = math.log(MARKS)
-"""Cross-entropy of a guess."""
+CUES = 4
+"""Number of different cues."""
+
+CHANCE_LOSS = math.log(CUES)
+"""Cross-entropy of uniform probabilities."""
 
 NOISE = 0.3
-"""Standard deviation of what is read at the other steps, beside a mark's 1."""
+"""Standard deviation of the noise; a cue is 1."""
 
 
 def draw(number: int, length: int, generator: torch.Generator, place: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw sequences that nobody has seen before.
+    """Draw new sequences.
 
     Args:
         number: of sequences, N.
         length: steps L of each.
-        generator: what draws.
-        place: step of the mark, counted from 0.
+        generator: source of randomness.
+        place: step of the cue, counted from 0.
 
     Returns:
-        Sequences ``(N, L, MARKS)``, noise but for a row with a single 1, and which mark it was, ``(N,)``.
+        Sequences ``(N, L, CUES)``, noise but for one one-hot step, and the index of the cue, ``(N,)``.
     """
-    sequences = NOISE * torch.randn(number, length, MARKS, generator=generator)
-    marks = torch.randint(0, MARKS, (number,), generator=generator)
-    sequences[:, place] = torch.eye(MARKS)[marks]
-    return sequences, marks
+    sequences = NOISE * torch.randn(number, length, CUES, generator=generator)
+    cues = torch.randint(0, CUES, (number,), generator=generator)
+    sequences[:, place] = torch.eye(CUES)[cues]
+    return sequences, cues
 
 
-def mark_guess(axis: Axes) -> None:
-    """Draw a line where the loss of a guess is."""
-    axis.axhline(GUESS, color="0.5", linewidth=1)
-    place = (0.99, GUESS)
-    axis.annotate("a guess", place, xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom")
+def draw_chance_level(axis: Axes) -> None:
+    """Draw a line at the chance level."""
+    axis.axhline(CHANCE_LOSS, color="0.5", linewidth=1)
+    place = (0.99, CHANCE_LOSS)
+    axis.annotate("chance level", place, xycoords=("axes fraction", "data"), color="0.4", ha="right", va="bottom")
+
+
+def seeded(seed: int, hidden_size: int, **options: Any) -> tuple[RowLSTM, torch.Generator]:
+    """Return a network for this task that reads in one direction, and a generator to draw sequences with.
+
+    Args:
+        seed: of weights and sequences.
+        hidden_size: units.
+        **options: further fields of `NetworkOptions`.
+    """
+    torch.manual_seed(seed)
+    sizes = {"input_size": CUES, "hidden_size": hidden_size, "num_classes": CUES, "bidirectional": False}
+    return RowLSTM(**sizes, **options), torch.Generator().manual_seed(seed)

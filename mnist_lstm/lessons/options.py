@@ -1,8 +1,11 @@
-"""What the options of lessons accept: values beyond are refused by name before anything runs."""
+"""Types of the lessons' options: values out of range are refused by name before anything runs."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jsonargparse.typing import restricted_number_type
+
+from mnist_lstm.data.datasets import Request
 
 if TYPE_CHECKING:
     Count = int
@@ -20,3 +23,41 @@ else:
     Rate = restricted_number_type("Rate", float, [(">", 0), ("<=", 100)])
     Spread = restricted_number_type("Spread", float, [(">=", 0), ("<=", 100)])
     Bias = restricted_number_type("Bias", float, [(">=", -100), ("<=", 100)])
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """Options of the lessons on memory.
+
+    Args:
+        hidden_size: Units of each network.
+        batch_size: Sequences per update.
+        learning_rate: Learning rate of Adam.
+    """
+
+    hidden_size: Size = 32
+    batch_size: Size = 32
+    learning_rate: Rate = 0.005
+
+
+@dataclass(frozen=True)
+class DigitOptions:
+    """Options of the lessons that train on digits.
+
+    Args:
+        steps: Updates of each network.
+        hidden_size: Units of one direction.
+        batch_size: Images per update.
+        learning_rate: Learning rate of Adam.
+        dataset: mnist; digits: scikit-learn's; auto: mnist if available, else digits.
+        data_dir: Folder of MNIST.
+        seed: Seed of weights and batches.
+    """
+
+    steps: Count = 400
+    hidden_size: Size = 64
+    batch_size: Size = 64
+    learning_rate: Rate = 0.003
+    dataset: Request = "auto"
+    data_dir: str = "data"
+    seed: Seed = 0

@@ -1,26 +1,27 @@
-"""Forecasting a noisy sine wave, one step ahead and many, beside what could be reached at best and what costs nothing.
+"""Forecasting a noisy sine wave, one step ahead and many, against the noise floor and a naive forecast.
 
-The data are sin(0.01 t) for t = 1 to 1,000 with Gaussian noise of standard deviation 0.2. A window of four values goes
-into an LSTM of 20 units as a sequence of four steps of one number; a linear layer on its last state predicts the fifth
-value. The first 600 points are for training, which makes 596 windows; the rest is held out.
+The data are sin(0.01 t) for t = 1 to 1,000 plus Gaussian noise of standard deviation 0.2. An LSTM of 20 units reads a
+window of four values as four steps of one value; a linear layer on its last hidden state predicts the fifth. The first
+600 points, which make 596 windows, are for training; the rest is held out.
 
-Nobody can predict the noise of the next point, so no forecast of points that were not learnt by heart has a mean
-squared error (MSE) below its variance, 0.2 * 0.2 = 0.04, but for chance: the noise floor. Who prints a training loss
-far below it has learnt the noise by heart, which 20 units cannot, or has divided by the wrong number, such as the sum
-of the batches' mean losses by the number of examples instead of batches. The forecast that costs nothing, "the next is
-what the last was", errs by the noise of both points, about 2 * 0.04 = 0.08. A mean of four noisy values has an error of
-its own, 0.04 / 4, so that about 0.05 is what four values allow.
+The noise of the next point is unpredictable. So no forecast of points that were not memorised has a mean squared error
+(MSE) below its variance, 0.2 * 0.2 = 0.04, except by chance: the noise floor. A training loss reported far below it
+means that the noise was memorised, for which 20 units are too few, or that a sum was divided by the wrong number: the
+batches' mean losses, say, by the number of examples instead of batches. The naive forecast, "the next value is the last
+one", has the noise of both points, about 2 * 0.04 = 0.08. The mean of four noisy values has an error of its own,
+0.04 / 4, so about 0.05 is what four values allow.
 
-Several steps ahead, the network reads its own forecasts. One step's small error is the next one's input, and after some
-steps the forecast has forgotten the wave: four values of it hold hardly any phase.
+Several steps ahead, the network reads its own forecasts. Each step's error is in the next step's input, and after some
+steps the forecast has lost the wave: four values hold hardly any phase.
 
-The LSTM runs twice, once by its equations and once as `nn.LSTM`, from the same first weights. The weights that the one
-has learnt are saved, and loaded into the other. The experiment is that of Zhang et al. 2023, "Dive into Deep Learning",
-section 9.1, with an LSTM instead of a linear model.
+The LSTM is trained twice, as equations and as `nn.LSTM`, from the same initial weights. The weights learnt by the first
+are saved and loaded into the second. The experiment is that of Zhang et al. 2023, "Dive into Deep Learning", section
+9.1, with an LSTM instead of a linear model.
 """
 
 import io
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,23 +29,46 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mnist_lstm.explain.cells import LSTM
-from mnist_lstm.figures import BLUE, GREEN, ORANGE, PINK
+from mnist_lstm.console import track
 from mnist_lstm.lessons import Result, table
+from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Ahead, Count, Rate, Seed, Size, Spread
-from mnist_lstm.progress import track
+from mnist_lstm.network.cells import LSTM
+from mnist_lstm.plots.style import BLUE, GREEN, ORANGE, PINK
 
 POINTS, TRAINED, TAU = 1000, 600, 4
 """Points in all, points for training, and values in a window."""
 
-BATCH_SIZE = 32
+TRAIN_WINDOWS, BATCH_SIZE = TRAINED - TAU, 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of this lesson.
+
+    Args:
+        noise: Standard deviation of the noise.
+        hidden_size: Units of the LSTM.
+        epochs: Passes over the 596 windows.
+        learning_rate: Learning rate of Adam.
+        ahead: Steps ahead of the longest forecast, up to 400.
+        seed: Seed of noise, weights and batches.
+    """
+
+    noise: Spread = 0.2
+    hidden_size: Size = 20
+    epochs: Count = 20
+    learning_rate: Rate = 0.01
+    ahead: Ahead = 64
+    seed: Seed = 0
 
 
 class Forecaster(nn.Module):
     """Predict the value after a window: ``(N, TAU)`` to ``(N,)``.
 
     Args:
-        layer: `nn.LSTM` or the LSTM by its equations, batch first, of one number a step.
+        layer: `nn.LSTM` or the LSTM as equations, batch first, one value per step.
+        hidden_size: of the layer.
     """
 
     def __init__(self, layer: nn.Module, hidden_size: int) -> None:
@@ -59,89 +83,81 @@ class Forecaster(nn.Module):
         return forecast
 
 
-def run(
-    noise: Spread = 0.2,
-    hidden_size: Size = 20,
-    epochs: Count = 20,
-    learning_rate: Rate = 0.01,
-    ahead: Ahead = 64,
-    seed: Seed = 0,
-) -> Result:
-    """Train two forecasters and compare them with what is possible.
-
-    Args:
-        noise: Standard deviation of the noise.
-        hidden_size: Units of the LSTM.
-        epochs: Times that the 596 windows are seen.
-        learning_rate: Of Adam.
-        ahead: Steps ahead that the longest forecast goes, up to 400.
-        seed: Of noise, weights and order.
-    """
-    torch.manual_seed(seed)
+def run(options: Options) -> Result:
+    """Train two forecasters and compare them with the noise floor."""
+    hidden_size = options.hidden_size
+    torch.manual_seed(options.seed)
     times = torch.arange(1, POINTS + 1)
-    values = torch.sin(0.01 * times) + noise * torch.randn(POINTS)
+    wave = torch.sin(0.01 * times)
+    values = wave + options.noise * torch.randn(POINTS)
     windows, targets = values.unfold(0, TAU, 1)[:-1], values[TAU:]  # (996, TAU), (996,)
-    trained, held_out = slice(0, TRAINED - TAU), slice(TRAINED - TAU, None)
+    parts = {"train_mse": slice(0, TRAIN_WINDOWS), "held_out_mse": slice(TRAIN_WINDOWS, None)}
 
     first = nn.LSTM(1, hidden_size, batch_first=True)
-    models = {"nn.LSTM": Forecaster(first, hidden_size), "by equations": Forecaster(LSTM.like(first), hidden_size)}
-    models["by equations"].head.load_state_dict(models["nn.LSTM"].head.state_dict())
-    numbers: dict[str, Any] = {"noise_floor": noise**2, "windows_trained": TRAINED - TAU}
-    rows = []
+    models = {"nn.LSTM": Forecaster(first, hidden_size), "equations": Forecaster(LSTM.like(first), hidden_size)}
+    models["equations"].head.load_state_dict(models["nn.LSTM"].head.state_dict())
     for name, model in models.items():
-        _train(model, windows[trained], targets[trained], epochs, learning_rate, seed, name)
-        with torch.no_grad():
-            errors = [F.mse_loss(model(windows[part]), targets[part]).item() for part in (trained, held_out)]
-        numbers[name] = {"train_mse": errors[0], "held_out_mse": errors[1]}
-        rows.append([name, *(f"{error:.4f}" for error in errors)])
-    naive = [F.mse_loss(windows[part, -1], targets[part]).item() for part in (trained, held_out)]
-    numbers["last_value"] = {"train_mse": naive[0], "held_out_mse": naive[1]}
-    clean = torch.sin(0.01 * times)[TAU:]
-    drawn = [F.mse_loss(clean[part], targets[part]).item() for part in (trained, held_out)]
-    numbers["noise_drawn"] = {"train_mse": drawn[0], "held_out_mse": drawn[1]}
-    rows += [
-        ["the last value again", *(f"{error:.4f}" for error in naive)],
-        ["the noise that was drawn", *(f"{error:.4f}" for error in drawn)],
-        ["noise floor", *[f"{noise**2:.4f}"] * 2],
-    ]
+        _train(model, windows[:TRAIN_WINDOWS], targets[:TRAIN_WINDOWS], options, name)
+    model, equations = models.values()
 
-    model = models["nn.LSTM"]
     saved = io.BytesIO()
-    torch.save(models["by equations"].state_dict(), saved)
+    torch.save(equations.state_dict(), saved)
     saved.seek(0)
     loaded = Forecaster(nn.LSTM(1, hidden_size, batch_first=True), hidden_size)
     loaded.load_state_dict(torch.load(saved, weights_only=True))
     with torch.no_grad():
-        apart = float((loaded(windows) - models["by equations"](windows)).abs().max())
-        one_step = model(windows)  # (996,)
-        rolled = roll_out(model, windows[TRAINED - TAU].unsqueeze(0), POINTS - TRAINED)[
-            0
-        ]  # from the last trained point
+        forecasts = {"nn.LSTM": model(windows), "equations": equations(windows)}  # (996,) each
+        difference = float((loaded(windows) - forecasts["equations"]).abs().max())
+        rolled = roll_out(model, windows[TRAIN_WINDOWS].unsqueeze(0), POINTS - TRAINED)[0]  # from the end of training
         by_steps = {}
-        for steps in sorted({1, 4, 16, ahead}):
-            forecasts = roll_out(model, windows[TRAINED - TAU : len(windows) - steps + 1], steps)[:, -1]
-            by_steps[steps] = F.mse_loss(forecasts, values[TRAINED + steps - 1 :]).item()
-    numbers |= {"saved_and_loaded_apart": apart, "mse_by_steps_ahead": by_steps}
-    wrong = numbers["nn.LSTM"]["train_mse"] * math.ceil((TRAINED - TAU) / BATCH_SIZE) / (TRAINED - TAU)
-    numbers["divided_by_the_wrong_count"] = wrong
+        for steps in sorted({1, 4, 16, options.ahead}):
+            ahead = roll_out(model, windows[TRAIN_WINDOWS : len(windows) - steps + 1], steps)[:, -1]
+            by_steps[steps] = F.mse_loss(ahead, values[TRAINED + steps - 1 :]).item()
+    forecasts |= {"last value": windows[:, -1], "noise as drawn": wave[TAU:]}
+    errors = {
+        name: {key: F.mse_loss(forecast[part], targets[part]).item() for key, part in parts.items()}
+        for name, forecast in forecasts.items()
+    }
+    wrong = errors["nn.LSTM"]["train_mse"] * math.ceil(TRAIN_WINDOWS / BATCH_SIZE) / TRAIN_WINDOWS
+    rows = [[name, *(f"{error:.4f}" for error in of_parts.values())] for name, of_parts in errors.items()]
+    rows.append(["noise floor", *[f"{options.noise**2:.4f}"] * 2])
     lines = [
-        *table(["mean squared error", "trained on", "held out"], rows),
+        *table(["mean squared error", "training", "held out"], rows),
         "",
-        f"divided by examples instead of batches, the same training error would read {wrong:.4f}",
-        f"saved by equations and loaded into nn.LSTM, the forecasts differ by {apart:.1e} at most",
+        f"the training error divided by examples instead of batches would be {wrong:.4f}",
+        f"max difference of the forecasts after loading the equations' weights into nn.LSTM: {difference:.1e}",
         "",
         *table(["steps ahead", *map(str, by_steps)], [["held-out MSE", *(f"{e:.4f}" for e in by_steps.values())]]),
     ]
-    return Result(lines, numbers, _draw(times, values, one_step, rolled))
+    numbers: dict[str, Any] = {
+        "noise_floor": options.noise**2,
+        "train_windows": TRAIN_WINDOWS,
+        **errors,
+        "max_difference_after_loading": difference,
+        "mse_by_steps_ahead": by_steps,
+        "divided_by_the_wrong_count": wrong,
+    }
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(times, values, ".", color="0.7", markersize=4, label="data")
+    axis.plot(times[TAU:], forecasts["nn.LSTM"], color=BLUE, linewidth=1, label="forecast one step ahead")
+    axis.plot(times, wave, "-.", color=GREEN, linewidth=2, label="without noise")
+    axis.plot(times[TRAINED:], rolled, "--", color=ORANGE, linewidth=2, label="forecast from its own forecasts")
+    axis.axvline(TRAINED, color=PINK, linestyle=":", linewidth=2, label="end of the training data")
+    axis.set(xlabel="t", ylabel="value", title="sin(0.01 t) with noise")
+    axis.legend(ncols=3)
+    axis.grid(alpha=0.3)
+    return Result(lines, numbers, figure)
 
 
 def roll_out(model: nn.Module, windows: Tensor, steps: int) -> Tensor:
-    """Forecast step after step, each from the forecasts before.
+    """Forecast step by step, each from the forecasts before.
 
     Args:
         model: turns ``(N, TAU)`` into ``(N,)``.
         windows: the last known values, ``(N, TAU)``.
-        steps: how many to forecast.
+        steps: number of forecasts.
 
     Returns:
         ``(N, steps)``.
@@ -151,28 +167,9 @@ def roll_out(model: nn.Module, windows: Tensor, steps: int) -> Tensor:
     return windows[:, TAU:]
 
 
-def _train(
-    model: nn.Module, windows: Tensor, targets: Tensor, epochs: int, learning_rate: float, seed: int, name: str
-) -> None:
-    order = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    for _ in track(range(epochs), name):
+def _train(model: nn.Module, windows: Tensor, targets: Tensor, options: Options, name: str) -> None:
+    order = torch.Generator().manual_seed(options.seed)
+    optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
+    for _ in track(range(options.epochs), name):
         for index in torch.randperm(len(windows), generator=order).split(BATCH_SIZE):
-            loss = F.mse_loss(model(windows[index]), targets[index])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-
-
-def _draw(times: Tensor, values: Tensor, one_step: Tensor, rolled: Tensor) -> Figure:
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    axis = figure.subplots()
-    axis.plot(times, values, ".", color="0.7", markersize=4, label="data")
-    axis.plot(times, torch.sin(0.01 * times), color=GREEN, linewidth=1.5, label="without the noise")
-    axis.plot(times[TAU:], one_step, color=BLUE, linewidth=1, label="forecast, one step ahead")
-    axis.plot(times[TRAINED:], rolled, "--", color=ORANGE, linewidth=2, label="forecast from its own forecasts")
-    axis.axvline(TRAINED, color=PINK, linestyle=":", label="trained up to here")
-    axis.set(xlabel="t", ylabel="value", title="sin(0.01 t) with noise")
-    axis.legend(ncols=3)
-    axis.grid(alpha=0.3)
-    return figure
+            update(optimizer, F.mse_loss(model(windows[index]), targets[index]))

@@ -1,1 +1,1 @@
-"""What `scripts/benchmark.py` measures, one file a subject."""
+"""What ``scripts/benchmark.py`` measures: one module per subject, each with ``run(options)``."""

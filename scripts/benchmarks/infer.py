@@ -1,21 +1,19 @@
-"""Classify the 10,000 test images by the public call, and by the network alone."""
+"""Classify test images by the public call, and by the network alone."""
 
 import argparse
 from typing import Any
 
 import torch
+from evaluate import load_test_images
 
 from benchmarks import measure
-from benchmarks.train import prepare
-from mnist_lstm.inference.classify import BATCH_SIZE, load_classifier
-from mnist_lstm.mnist_format import normalise
+from mnist_lstm.data.format import normalise
+from mnist_lstm.inference.classifier import BATCH_SIZE, load_classifier
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure, print, and return what was measured."""
-    data = prepare(options.data_dir)
-    data.setup("test")
-    images = data._sets["test"].images[: options.images]
+    """Measure and print; return the results."""
+    images = torch.tensor(load_test_images(options.data_dir).images[: options.images])
     classifier = load_classifier(options.ckpt_path)
     digits: dict[str, list[int]] = {}
 
@@ -27,19 +25,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             logits = torch.cat([classifier.network(normalise(part)) for part in torch.split(images, size)])
             digits["raw"] = logits.softmax(dim=1).argmax(dim=1).tolist()
 
-    in_batches = f"the network on batches of {BATCH_SIZE}"
+    public, in_batches, at_once = (
+        "classifier(images)",
+        f"the network on batches of {BATCH_SIZE}",
+        "the network on all at once",
+    )
     times = measure.interleave(
-        {
-            "classifier(images)": call,
-            in_batches: lambda: raw(BATCH_SIZE),
-            "the network on all at once": lambda: raw(len(images)),
-        },
-        options.rounds,
+        {public: call, in_batches: lambda: raw(BATCH_SIZE), at_once: lambda: raw(len(images))}, options.rounds
     )
     agree = sum(a == b for a, b in zip(digits["call"], digits["raw"], strict=True))
     print(f"{len(images):,} images, {torch.get_num_threads()} threads; {agree:,} answers are the same")
-    measure.print_times(times)
-    rivals = (in_batches, "the network on all at once")
-    ratios = [measure.compare(times, "classifier(images)", rival) for rival in rivals]
-    measure.print_ratios(ratios)
+    ratios = measure.report(times, [(public, in_batches), (public, at_once)])
     return {"images": len(images), "same answers": agree, "times": times, "ratios": ratios}

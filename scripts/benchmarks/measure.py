@@ -1,7 +1,7 @@
-"""Measure things in turn, and tell the medians and their ratios.
+"""Time candidates in turn, and print medians and ratios.
 
-A machine that is shared slows down and speeds up again, so two times are only compared if they were taken one right
-after the other: A B A B ..., a ratio for each round, and the median of the ratios.
+A shared machine slows down and speeds up, so two times are compared only if they were taken one right after the other:
+A B A B ..., a ratio for each round, and the median of the ratios.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,19 @@ from typing import Any
 import torch
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.outputs import open_new
+from mnist_lstm.files import open_new
 
 Times = dict[str, list[float]]
-"""Seconds by what took them, one for each round, in the order of the rounds."""
+"""Seconds of each candidate, one per round, in the order of the rounds."""
 
 
 def interleave(candidates: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> Times:
-    """Time every candidate once a round.
+    """Time every candidate once per round.
 
     Args:
-        candidates: what is run, by name.
-        rounds: how many count.
-        warm_up: how many come before them and do not count.
+        candidates: functions by name.
+        rounds: number of measured rounds.
+        warm_up: number of rounds before them that are not measured.
     """
     times: Times = {name: [] for name in candidates}
     for number in range(warm_up + rounds):
@@ -45,7 +45,7 @@ def interleave(candidates: dict[str, Callable[[], object]], rounds: int, warm_up
 
 
 def compare(times: Times, what: str, over: str) -> dict[str, Any]:
-    """Return the median of the ratios of each round, with the smallest and the largest."""
+    """Return the median, minimum and maximum of the ratio of two candidates, taken round by round."""
     ratios = [a / b for a, b in zip(times[what], times[over], strict=True)]
     return {
         "what": what,
@@ -57,23 +57,20 @@ def compare(times: Times, what: str, over: str) -> dict[str, Any]:
     }
 
 
-def print_times(times: Times) -> None:
-    """Print a line for each, with the median and its extremes."""
-    wide = max(map(len, times))
+def report(times: Times, pairs: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Print the time of each candidate and the ratio of each pair; return the ratios as `compare` does."""
+    width = max(map(len, times))
     for name, seconds in times.items():
-        print(f"  {name:<{wide}}  {statistics.median(seconds):8.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})")
-
-
-def print_ratios(ratios: list[dict[str, Any]]) -> None:
-    """Print a line for each ratio."""
-    wide = max(len(f"{row['what']} / {row['over']}") for row in ratios)
-    for row in ratios:
-        name = f"{row['what']} / {row['over']}"
-        print(f"  {name:<{wide}}  {row['ratio']:6.3f}  ({row['min']:.3f} to {row['max']:.3f}, {row['rounds']} rounds)")
+        print(f"  {name:<{width}}  {statistics.median(seconds):8.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})")
+    ratios = {f"{what} / {over}": compare(times, what, over) for what, over in pairs}
+    width = max(map(len, ratios))
+    for name, row in ratios.items():
+        print(f"  {name:<{width}}  {row['ratio']:6.3f}  ({row['min']:.3f} to {row['max']:.3f}, {row['rounds']} rounds)")
+    return list(ratios.values())
 
 
 def machine() -> dict[str, Any]:
-    """Describe what is measured on."""
+    """Describe the machine and the versions of what is measured."""
     facts = {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
@@ -95,7 +92,7 @@ def _cpu_name() -> str:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with so many threads."""
+    """Compute with ``number`` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -105,12 +102,12 @@ def threads(number: int) -> Iterator[None]:
 
 
 def peak_memory(command: list[str]) -> tuple[float, float]:
-    """Run a command whose output nobody reads; return its seconds and the most memory it held, in MiB.
+    """Run a command and discard its output; return its seconds and its peak memory in MiB.
 
     Raises:
-        InputError: it failed.
+        InputError: the command failed.
     """
-    # a process of its own, whose children's peak is then that of the command alone
+    # run by a small process: Linux counts the memory of the process that starts a command as the command's own
     watch = (
         "import resource, subprocess, sys, time\n"
         "start = time.perf_counter()\n"
@@ -121,19 +118,21 @@ def peak_memory(command: list[str]) -> tuple[float, float]:
     result = subprocess.run([sys.executable, "-c", watch, *command], capture_output=True, text=True, check=False)
     if result.returncode:
         raise InputError(f"{' '.join(command)}: failed: {result.stderr.strip()}")
-    seconds, peak = result.stdout.split()
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-    return float(seconds), float(peak) / unit
+    seconds, peak = map(float, result.stdout.split())
+    return seconds, in_mib(peak)
+
+
+def in_mib(peak: float) -> float:
+    """Convert ``ru_maxrss``: macOS counts bytes, Linux KiB."""
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def write(results: dict[str, Any], path: Path | None) -> None:
-    """Write the results, with the machine, to a new JSON file.
+    """Write the results and the machine into a new JSON file, if there is a path.
 
     Raises:
-        InputError: the file is there already, or cannot be written.
+        InputError: the file exists, or cannot be written.
     """
-    if path is None:
-        return
-    with open_new(path, "--output") as file:
-        json.dump({"machine": machine(), **results}, file, indent=2)
-        file.write("\n")
+    if path is not None:
+        with open_new(path, "--output") as file:
+            file.write(json.dumps({"machine": machine(), **results}, indent=2) + "\n")

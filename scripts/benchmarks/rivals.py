@@ -1,24 +1,25 @@
-"""What `mnist-lstm fit` is measured against, as anyone would write it."""
+"""The loops that ``mnist-lstm fit`` is measured against."""
 
 import contextlib
 import copy
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_lstm.mnist_format import normalise
-from mnist_lstm.model import RowLSTM
+from mnist_lstm.data.format import normalise
+from mnist_lstm.network.model import RowLSTM
 
 ENDS = 20
-"""Steps at either end of a run whose mean losses tell whether it has learnt."""
+"""Steps at either end of a run whose mean losses are compared."""
 
 
 class Tutorial(nn.Module):
-    """The network of the tutorials: 64 units read the rows, a linear layer sees the last output."""
+    """The network of the tutorials: an LSTM of 64 units reads the rows, a linear layer its last output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,18 +28,21 @@ class Tutorial(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images ``(N, 28, 28)`` into logits ``(N, 10)``."""
-        out, _ = self.lstm(images)
+        out, _ = self.lstm(images)  # (N, 28, 64)
         logits: Tensor = self.fc(out[:, -1])
         return logits
 
 
-def tutorial_loop(data_dir: str, seed: int, limit: int | None = None) -> tuple[float, Tutorial]:
-    """Train one epoch as the tutorials do: torchvision, ToTensor, batches of 64, Adam with 0.01.
+def tutorial_loop(data_dir: Path, seed: int, limit: int | None = None) -> tuple[float, Tutorial]:
+    """Train one epoch as the tutorials do: torchvision, ToTensor, batches of 64, Adam with 0.01, float32.
+
+    As in them, inputs are ToTensor's, 0 to 1 and not normalised; ``fit`` normalises to mean 0 and deviation 1. Network
+    and options are those of github.com/MorvanZhou/PyTorch-Tutorial, 402_RNN_classifier.py.
 
     Args:
-        data_dir: folder that torchvision finds MNIST in.
-        seed: of the weights and the order.
-        limit: steps to take at most.
+        data_dir: folder in which torchvision finds MNIST.
+        seed: of weights and order.
+        limit: maximum number of steps.
 
     Returns:
         The seconds of the epoch, and the network.
@@ -69,13 +73,13 @@ def tutorial_loop(data_dir: str, seed: int, limit: int | None = None) -> tuple[f
 
 
 class BareLoop:
-    """PyTorch's own loop around the same network, optimiser and precision, without clipping, schedule or logging.
+    """A plain PyTorch loop with the network, optimizer and precision of ``fit``; no clipping, schedule or logging.
 
     Args:
-        like: the network, of which a copy is trained from new weights.
+        like: network; a copy of it is trained from new weights.
         learning_rate: of AdamW.
         precision: 32-true or bf16-mixed.
-        device: that all is on.
+        device: of network and batches.
     """
 
     def __init__(self, like: RowLSTM, learning_rate: float, precision: str, device: torch.device) -> None:
@@ -87,9 +91,9 @@ class BareLoop:
         self.device = device
 
     def run(self, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
-        """Train; return the seconds."""
+        """Train on normalised images and labels; return the seconds."""
         losses = []
-        self._wait()
+        wait_for(self.device)
         start = time.perf_counter()
         for images, labels in batches:
             with torch.autocast(self.device.type, torch.bfloat16) if self.mixed else contextlib.nullcontext():
@@ -98,34 +102,36 @@ class BareLoop:
             torch.autograd.backward(loss)
             self.optimizer.step()
             losses.append(loss.detach())
-        self._wait()
+        wait_for(self.device)
         seconds = time.perf_counter() - start
         check_that_it_learns("the bare loop", torch.stack(losses).tolist())
         return seconds
 
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has finished its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def shuffled(images: Tensor, labels: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield normalised batches of images that lie in memory, in a new order."""
+    """Yield normalised batches of images in memory, in a new order."""
     for index in torch.split(torch.randperm(len(images)).to(images.device), batch_size)[:steps]:
         yield normalise(images.index_select(0, index)), labels.index_select(0, index)
 
 
 def fixed(images: Tensor, labels: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the same normalised batch again and again: what network and optimiser take by themselves."""
+    """Yield one normalised batch again and again: what remains is the time of network and optimizer."""
     batch = normalise(images[:batch_size]), labels[:batch_size]
     for _ in range(steps):
         yield batch
 
 
 def check_that_it_learns(name: str, losses: list[float]) -> None:
-    """Make sure that what is timed is training.
+    """Make sure that a timed loop trains.
 
     Raises:
         RuntimeError: the loss has not fallen.
     """
     if len(losses) >= 2 * ENDS and not statistics.mean(losses[-ENDS:]) < statistics.mean(losses[:ENDS]):
-        raise RuntimeError(f"{name} has not learnt: its loss was {losses[0]:.3f} and is {losses[-1]:.3f}")
+        raise RuntimeError(f"{name} does not learn: its loss was {losses[0]:.3f} and is {losses[-1]:.3f}")

@@ -1,11 +1,12 @@
-"""How time and memory grow with the batch, the units, the layers, the steps, and the number of images.
+"""Measure how time and memory grow with batch, units, layers, steps, and the number of images.
 
-Each point is a process of its own, so that its peak of memory is its own. The exponent is the slope of a straight line
+Each point is a process of its own, so that its peak memory is its own. The exponent is the slope of a straight line
 through the logarithms: 1 means twice as much for twice as much.
 """
 
 import argparse
 import multiprocessing
+import resource
 import statistics
 import sys
 import tempfile
@@ -15,10 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from benchmarks import measure
 from benchmarks.startup import COMMAND
-from mnist_lstm.outputs import open_new
+from mnist_lstm.data.datasets import load_sklearn_digits
+from mnist_lstm.files import open_new
+from mnist_lstm.network.model import RowLSTM
+
+Rows = list[dict[str, float]]
+"""Points of a curve: the value on its axis, seconds and MiB."""
 
 BASE = {"batch": 128, "units": 128, "layers": 1, "steps": 28}
 POINTS: dict[str, tuple[int, ...]] = {
@@ -26,32 +34,27 @@ POINTS: dict[str, tuple[int, ...]] = {
     "units": (16, 32, 64, 128, 256, 512),
     "layers": (1, 2, 3, 4),
     "steps": (28, 196, 784),
+    "images": (1_000, 10_000, 50_000, 200_000),
 }
+QUICK = {axis: values[:2] for axis, values in POINTS.items()} | {"images": (300, 600)}
 PIXELS = {28: 28, 196: 4, 784: 1}
-"""A picture of 784 pixels in so many steps has so many numbers a step."""
-
-IMAGES = (1_000, 10_000, 50_000, 200_000)
-QUICK = 2
-"""So many points of each curve are enough for a test of this program."""
+"""Pixels per step, for an image of 784 pixels in so many steps."""
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure, print, draw, and return what was measured."""
-    curves: dict[str, list[dict[str, float]]] = {}
-    for axis, values in POINTS.items():
-        rows = []
-        for value in values[:QUICK] if options.quick else values:
-            sizes = BASE | {axis: value}
-            seconds, memory = zip(*(_in_a_process(sizes) for _ in range(options.rounds)), strict=True)
-            rows.append({axis: value, "seconds": statistics.median(seconds), "MiB": statistics.median(memory)})
-        curves[axis] = rows
-        _print(f"a training step against {axis} (else {BASE})", rows)
-    rows = []
-    for number in (300, 600) if options.quick else IMAGES:
-        took, peak = _classify(number, options.ckpt_path)
-        rows.append({"images": number, "seconds": took, "MiB": peak})
-    curves["images"] = rows
-    _print("mnist-lstm classify against the images in an array file, whole process", rows)
+    """Measure, print and draw; return the results."""
+    curves: dict[str, Rows] = {}
+    for axis, values in (QUICK if options.quick else POINTS).items():
+        rows = curves[axis] = []
+        for value in values:
+            if axis == "images":
+                seconds, mib = _classify(value, options.ckpt_path)
+            else:
+                rounds = [_in_a_process(BASE | {axis: value}) for _ in range(options.rounds)]
+                seconds, mib = map(statistics.median, zip(*rounds, strict=True))
+            rows.append({axis: value, "seconds": seconds, "MiB": mib})
+        what = "process of classify" if axis == "images" else f"training step (base {BASE})"
+        _print(f"{what} against {axis}", axis, rows)
     if options.plot is not None:
         _draw(curves, options.plot)
         print(f"plot        {options.plot}")
@@ -60,24 +63,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _in_a_process(sizes: dict[str, int]) -> tuple[float, float]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(training_step, **sizes).result()
 
 
 def training_step(batch: int, units: int, layers: int, steps: int) -> tuple[float, float]:
-    """Return the seconds of a training step in float32, and the memory that training adds to the process, in MiB."""
-    import resource
-
-    import torch
-    import torch.nn.functional as F
-
-    from mnist_lstm.model import RowLSTM
-
-    network = RowLSTM(PIXELS[steps], units, layers, bidirectional=True)
+    """Return the seconds of a training step in float32, and the memory in MiB that training adds to the process."""
+    network = RowLSTM(input_size=PIXELS[steps], hidden_size=units, num_layers=layers)
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     sequences, labels = torch.randn(batch, steps, PIXELS[steps]), torch.randint(0, 10, (batch,))
-    unit = 2**20 if sys.platform == "darwin" else 2**10
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     times: list[float] = []
     while len(times) < 4 or (sum(times) < 1 and len(times) < 50):
@@ -87,24 +81,21 @@ def training_step(batch: int, units: int, layers: int, steps: int) -> tuple[floa
         torch.autograd.backward(loss)
         optimizer.step()
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:]), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return statistics.median(times[1:]), measure.in_mib(added)
 
 
 def _classify(number: int, ckpt_path: str | None) -> tuple[float, float]:
-    """Return the seconds and the peak of memory (MiB) of a process that classifies so many images of an array file."""
-    from mnist_lstm.data import load_digits
-
-    images, _ = load_digits()
+    """Return the seconds and the peak memory in MiB of a process that classifies ``number`` images of an array file."""
+    images, _ = load_sklearn_digits()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "images.npy")
         np.save(file, np.resize(images, (number, 28, 28)))
         checkpoint = [] if ckpt_path is None else ["--ckpt_path", ckpt_path]
-        return measure.peak_memory(
-            [sys.executable, "-c", COMMAND, "classify", str(file), "--format", "csv", *checkpoint]
-        )
+        return measure.peak_memory([sys.executable, *COMMAND, "classify", str(file), "--format", "csv", *checkpoint])
 
 
-def _exponent(rows: list[dict[str, float]], key: str) -> float | None:
+def _exponent(rows: Rows, key: str) -> float | None:
     axis = next(iter(rows[0]))
     points = [(row[axis], row[key]) for row in rows if row[key] > 0]
     if len(points) < 2:
@@ -113,37 +104,37 @@ def _exponent(rows: list[dict[str, float]], key: str) -> float | None:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def _print(title: str, rows: list[dict[str, float]]) -> None:
+def _print(title: str, axis: str, rows: Rows) -> None:
     print(title)
-    axis = next(iter(rows[0]))
     for row in rows:
         print(f"  {row[axis]:>8,}  {row['seconds']:10.4f} s  {row['MiB']:8.0f} MiB")
-    seconds, memory = _exponent(rows, "seconds"), _exponent(rows, "MiB")
-    told = [f"{name} {value:.2f}" for name, value in (("time", seconds), ("memory", memory)) if value is not None]
-    print(f"  exponent: {', '.join(told)}", flush=True)
+    exponents = {"time": _exponent(rows, "seconds"), "memory": _exponent(rows, "MiB")}
+    shown = [f"{name} {value:.2f}" for name, value in exponents.items() if value is not None]
+    print(f"  exponent: {', '.join(shown)}", flush=True)
 
 
-def _draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _draw(curves: dict[str, Rows], path: Path) -> None:
+    # not at the top: every measured process imports this module
     from matplotlib.figure import Figure
 
+    from mnist_lstm.plots.style import BLUE
+
     figure = Figure(figsize=(3.2 * len(curves), 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(curves), squeeze=False)
-    for column, (axis, rows) in enumerate(curves.items()):
-        for line, (key, unit) in enumerate((("seconds", "s"), ("MiB", "MiB"))):
-            plot = axes[line][column]
-            kept = [row for row in rows if row[key] > 0]
+    for column, (axis, rows) in zip(axes.T, curves.items(), strict=True):
+        for plot, (key, unit) in zip(column, (("seconds", "s"), ("MiB", "MiB")), strict=True):
+            points = [(row[axis], row[key]) for row in rows if row[key] > 0]
+            if not points:
+                continue
+            x, y = zip(*points, strict=True)
             exponent = _exponent(rows, key)
-            x, y = [row[axis] for row in kept], [row[key] for row in kept]
-            plot.loglog(x, y, marker="o", color="#0072B2")
+            plot.loglog(x, y, marker="o", color=BLUE)
             plot.minorticks_off()
             plot.set_xticks(x, [f"{value:,}" for value in x], rotation=45)
-            # a decade at least, so that what hardly grows looks like it
-            low, high = min(y) / 1.5, max(max(y) * 1.5, min(y) * 10)
-            plot.set_ylim(low, high)
+            # at least one decade, so that what hardly grows looks flat
+            plot.set_ylim(min(y) / 1.5, max(max(y) * 1.5, min(y) * 10))
             plot.yaxis.set_major_formatter("{x:g}")
-            plot.set_title(f"exponent {exponent:.2f}" if exponent is not None else "")
+            plot.set_title("" if exponent is None else f"exponent {exponent:.2f}")
             plot.set_xlabel(axis)
             plot.set_ylabel(unit)
             plot.grid(alpha=0.3)

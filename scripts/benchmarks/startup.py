@@ -1,4 +1,4 @@
-"""Start programs, from nothing to their answer."""
+"""Time whole processes, from their start to their answer."""
 
 import argparse
 import functools
@@ -14,32 +14,30 @@ from PIL import Image
 
 from benchmarks import measure
 
-COMMAND = "import sys; from mnist_lstm.cli import main; sys.exit(main(sys.argv[1:]))"
-"""What the mnist-lstm program does."""
+COMMAND = ("-m", "mnist_lstm")
+"""What Python runs as mnist-lstm."""
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure, print, and return what was measured."""
+    """Measure and print; return the results."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "one.png")
         pixels = np.full((60, 40), 255, dtype=np.uint8)
         pixels[10:50, 18:22] = 0
         Image.fromarray(pixels).save(picture)
         programs = {
-            "import torch": ["import torch"],
-            "mnist-lstm --help": [COMMAND, "--help"],
-            "mnist-lstm classify one.png": [COMMAND, "classify", str(picture)],
-            "mnist-lstm fit --help": [COMMAND, "fit", "--help"],
+            "import torch": ["-c", "import torch"],
+            "mnist-lstm --help": [*COMMAND, "--help"],
+            "mnist-lstm classify one.png": [*COMMAND, "classify", str(picture)],
+            "mnist-lstm fit --help": [*COMMAND, "fit", "--help"],
         }
         candidates: dict[str, Callable[[], object]] = {
-            name: functools.partial(_start, code) for name, code in programs.items()
+            name: functools.partial(_run, args) for name, args in programs.items()
         }
         times = measure.interleave(candidates, options.rounds)
-    measure.print_times(times)
-    ratios = [measure.compare(times, name, "import torch") for name in list(programs)[1:]]
-    measure.print_ratios(ratios)
+    ratios = measure.report(times, [(name, "import torch") for name in list(programs)[1:]])
     return {"times": times, "ratios": ratios}
 
 
-def _start(code: list[str]) -> None:
-    subprocess.run([sys.executable, "-c", *code], check=True, stdout=subprocess.DEVNULL)
+def _run(args: list[str]) -> None:
+    subprocess.run([sys.executable, *args], check=True, stdout=subprocess.DEVNULL)

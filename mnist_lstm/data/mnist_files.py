@@ -1,0 +1,246 @@
+"""The four files of MNIST: found on disk, taken from a folder of archives, or fetched from a mirror.
+
+They lie where torchvision puts them, in ``<data_dir>/MNIST/raw/``, so that either program finds what the other has
+fetched. Nothing is believed that has not been checked: every archive and every unpacked file must have the published
+MD5 sum. Archives are fetched and unpacked in a folder of their own beside the place and renamed into it when all is
+well, so an interrupted run leaves nothing that looks complete, and two runs that start at once do not meet.
+"""
+
+import errno
+import gzip
+import hashlib
+import http.client
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_lstm.data.idx import read_images, read_labels
+from mnist_lstm.errors import InputError
+
+PATIENCE_S = 8.0
+"""Seconds without a single new byte, over all mirrors together, after which the network is given up."""
+
+MAX_ARCHIVE_BYTES = 2**24
+"""A download longer than this is broken off; the longest archive has 9,912,422 bytes."""
+
+WAYS_OUT = (
+    "Ways out: the folder with the four published .gz archives (--data.archives DIR or MNIST_LSTM_ARCHIVES=DIR), "
+    "another address (--data.mirror URL or MNIST_LSTM_MIRROR=URL), or the embedded digits (--data.dataset digits)"
+)
+
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+
+
+class Pair(NamedTuple):
+    """The names of an images file and of the labels file that belongs to it."""
+
+    images: str
+    labels: str
+
+
+TRAIN = Pair("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = Pair("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+ARCHIVE_MD5 = {
+    TRAIN.images: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    TRAIN.labels: "d53e105ee54ea40749a09fcbcd1e9432",
+    TEST.images: "9fb629c4189551a2d022fa330f9573f3",
+    TEST.labels: "ec29112dd5afa0611ce80d1b7f02629c",
+}
+"""MD5 sums of the published archives ``NAME.gz``."""
+
+UNPACKED_MD5 = {
+    TRAIN.images: "6bbc9ace898e44ae57da46a324031adb",
+    TRAIN.labels: "a25bea736e30d166cdddb491f175f624",
+    TEST.images: "2646ac647ad5339dbf082846283269ea",
+    TEST.labels: "27ae3e4e09519cfbb04c329615203637",
+}
+"""MD5 sums of what is in them."""
+
+
+def raw_folder(data_dir: Path) -> Path:
+    """Return the folder that holds the unpacked files; torchvision's ``MNIST(data_dir)`` reads the same one."""
+    return data_dir / "MNIST" / "raw"
+
+
+def is_complete(data_dir: Path) -> bool:
+    """Tell whether all four files lie unpacked in the raw folder."""
+    return all((raw_folder(data_dir) / name).is_file() for name in UNPACKED_MD5)
+
+
+def load(data_dir: Path, pair: Pair) -> Arrays:
+    """Read one pair of unpacked files and check it.
+
+    Returns:
+        uint8 images ``(N, 28, 28)`` and uint8 labels ``(N,)``.
+
+    Raises:
+        InputError: a file is missing, damaged, or not the published one.
+    """
+    raw = raw_folder(data_dir)
+    arrays = _read_pair(raw / pair.images, raw / pair.labels)
+    for name in pair:
+        _check_md5(raw / name, UNPACKED_MD5[name])
+    return arrays
+
+
+def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = None) -> None:
+    """Make the four files lie unpacked in the raw folder; do nothing where they already do.
+
+    A file that is missing there is unpacked from its archive: the one beside it, else the one in ``archives``, else
+    one that is fetched through torchvision from ``mirror`` or from torchvision's own mirrors.
+
+    Args:
+        data_dir: Folder of the data sets, made if need be.
+        archives: Folder that holds the four published archives.
+        mirror: Address (http or https) below which the four archives lie.
+
+    Raises:
+        InputError: an archive is missing, damaged or not the published one, the network does not answer, or the
+            folder cannot be written. Nothing is left behind then.
+    """
+    if is_complete(data_dir):
+        return
+    raw = raw_folder(data_dir)
+    mirrors = _Mirrors(mirror)
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=raw, ignore_cleanup_errors=True) as folder:
+            scratch = Path(folder)
+            for pair in (TRAIN, TEST):
+                _install(pair, raw, scratch, archives, mirrors)
+    except OSError as error:
+        raise InputError(
+            f"{raw}: MNIST cannot be unpacked there ({error.strerror or error}); "
+            "free some space (70 MB) or name another folder with --data.data_dir DIR"
+        ) from error
+
+
+def _install(pair: Pair, raw: Path, scratch: Path, archives: Path | None, mirrors: "_Mirrors") -> None:
+    sources = {name: raw / name for name in pair}
+    missing = [name for name in pair if not sources[name].is_file()]
+    for name in missing:
+        sources[name] = _find_archive(name, raw, archives) or mirrors.download(name, scratch)
+    _read_pair(sources[pair.images], sources[pair.labels])
+    for name in missing:
+        _check_md5(sources[name], ARCHIVE_MD5[name])
+        with gzip.open(sources[name]) as packed, (scratch / name).open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+    for name in missing:
+        (scratch / name).replace(raw / name)
+
+
+def _find_archive(name: str, raw: Path, archives: Path | None) -> Path | None:
+    archive = raw / f"{name}.gz"
+    if archive.is_file() or archives is None:
+        return archive if archive.is_file() else None
+    archive = archives / archive.name
+    if not archive.is_file():
+        files = ", ".join(f"{name}.gz" for name in ARCHIVE_MD5)
+        raise InputError(f"{archive}: no such file; the folder of archives must hold {files}")
+    return archive
+
+
+def _read_pair(images_path: Path, labels_path: Path) -> Arrays:
+    images, labels = read_images(images_path), read_labels(labels_path)
+    if len(images) != len(labels):
+        raise InputError(
+            f"{images_path}: holds {len(images):,} images, but {labels_path} holds {len(labels):,} labels; "
+            "delete both and fetch them again"
+        )
+    return images, labels
+
+
+def _check_md5(path: Path, published: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != published:
+        raise InputError(
+            f"{path}: is damaged or another data set: its MD5 sum is {found}, that of the published file {published}; "
+            "delete it and fetch it again"
+        )
+
+
+class _GaveUpError(Exception):
+    """A mirror has sent nothing for too long, or far too much."""
+
+
+class _Mirrors:
+    """The addresses still worth asking; one that fails is not asked again."""
+
+    def __init__(self, mirror: str | None) -> None:
+        if mirror is not None and not mirror.startswith(("http://", "https://")):
+            raise InputError(f"mirror {mirror!r}: is no http(s) address; for a folder use --data.archives DIR")
+        self._mirror = mirror
+        self._left: list[str] | None = None
+        self._failures: list[str] = []
+        self._patience_s = 0.0
+
+    def download(self, name: str, folder: Path) -> Path:
+        """Fetch ``NAME.gz`` into ``folder`` from the first mirror that gives the published file."""
+        if self._left is None:
+            # torchvision takes a second to import and is needed for nothing else here
+            from torchvision.datasets import MNIST
+
+            self._left = [self._mirror] if self._mirror else list(MNIST.mirrors)
+            self._patience_s = PATIENCE_S / len(self._left)
+        while self._left:
+            address = f"{self._left[0].rstrip('/')}/{name}.gz"
+            print(f"fetching {address}", file=sys.stderr, flush=True)
+            try:
+                archive = self._download(address, folder)
+                (read_images if name in (TRAIN.images, TEST.images) else read_labels)(archive)
+                _check_md5(archive, ARCHIVE_MD5[name])
+                return archive
+            # InputError, a ValueError: what came is not the published archive
+            except (_GaveUpError, OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                reason = str(error) or repr(error)
+                # the message of a bad file begins with its path, which is gone when the message is read
+                self._failures.append(
+                    f"{address}: {reason.split(': ', 1)[1] if reason.startswith(str(folder)) else reason}"
+                )
+                self._left.pop(0)
+        raise InputError(f"MNIST cannot be fetched ({'; '.join(self._failures)}). {WAYS_OUT}")
+
+    def _download(self, address: str, folder: Path) -> Path:
+        """Let torchvision fetch ``address``, and give up when no byte has come for a while.
+
+        torchvision's download has no time limit, neither for the name look-up nor for reading, so it runs in a thread
+        that is left behind when it hangs.
+        """
+        from torchvision.datasets.utils import download_url
+
+        # a folder of its own: a thread left behind must not write into the next mirror's file
+        folder = Path(tempfile.mkdtemp(dir=folder))
+        archive = folder / address.rsplit("/", 1)[1]
+        errors: list[Exception] = []
+
+        def work() -> None:
+            try:
+                download_url(address, str(folder), archive.name)
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name=f"download {archive.name}", daemon=True)
+        thread.start()
+        size, since = 0, time.monotonic()
+        while thread.is_alive():
+            thread.join(timeout=0.05)
+            if archive.is_file() and archive.stat().st_size > size:
+                size, since = archive.stat().st_size, time.monotonic()
+            if size > MAX_ARCHIVE_BYTES:
+                raise _GaveUpError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, which no archive of MNIST has")
+            if time.monotonic() - since > self._patience_s:
+                raise _GaveUpError(f"no answer for {self._patience_s:.0f} s")
+        if errors:
+            raise errors[0]
+        return archive

@@ -1,0 +1,223 @@
+"""``mnist-lstm classify``: parse the command line and classify pictures in batches."""
+
+import argparse
+import io
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_lstm.console import printable
+from mnist_lstm.inference import THRESHOLD
+from mnist_lstm.inference.writers import WRITERS
+
+if TYPE_CHECKING:
+    from mnist_lstm.inference.classifier import Classifier, Prediction
+    from mnist_lstm.inference.sources import Source
+
+DESCRIPTION = """\
+Print the handwritten digit in each picture.
+
+The digit may be dark on light or light on dark, of any size, and anywhere in
+the picture. PICTURE is one of:
+  image file  PNG, JPEG, BMP, GIF, TIFF, WebP or PNM of up to 64 megapixels
+              (WebP: 16)
+  folder      all image files in it, sorted by name, without subfolders
+  IDX file    many images in MNIST's format, optionally compressed with gzip
+  .npy file   NumPy array (N, height, width), (N, height, width, 3 or 4),
+              (N, 784) or (height, width)
+  -           one image file from standard input
+"""
+
+EPILOG = """\
+status:
+  ok          the digit was read
+  unsure      its probability is below --threshold
+  empty       the picture contains no digit
+  several     the picture contains several digits; use --split to read them
+  error       the picture cannot be read; standard error has the reason
+
+exit code:
+  0           every picture was read
+  1           internal error
+  2           a picture cannot be read (the others are still classified), or an
+              option or the checkpoint is invalid
+
+examples:
+  mnist-lstm classify seven.jpg
+  mnist-lstm classify photos/ --format csv > answers.csv
+  mnist-lstm classify house-number.png --split --show seen
+  mnist-lstm classify t10k-images-idx3-ubyte.gz --limit 10 --format json
+  mnist-lstm classify - < seven.jpg
+"""
+
+MAX_WAIT_S = 0.5
+"""Seconds after which an incomplete batch is classified, so that answers appear while pictures are still being read."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    result = argparse.ArgumentParser(
+        "mnist-lstm classify",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="image file, folder, array file, or -")
+    result.add_argument(
+        "--ckpt_path",
+        metavar="FILE",
+        help="checkpoint of mnist-lstm fit, or last or best of the newest run (default: the weights in this package)",
+    )
+    result.add_argument(
+        "--format",
+        choices=tuple(WRITERS),
+        default="table",
+        help="output: aligned table, one JSON object per line, or CSV with a header (default: table)",
+    )
+    result.add_argument("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
+    result.add_argument(
+        "--threshold",
+        type=_probability,
+        default=THRESHOLD,
+        metavar="P",
+        help="report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)",
+    )
+    result.add_argument("--split", action="store_true", help="read several digits per picture, from left to right")
+    result.add_argument(
+        "--show",
+        metavar="DIR",
+        help="save each picture beside the network's input from it to DIR, which must be new or empty",
+    )
+    return result
+
+
+def run(args: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        args: arguments after ``classify``.
+
+    Returns:
+        0, or 2 if a picture cannot be read.
+
+    Raises:
+        InputError: the checkpoint or the folder for ``--show`` cannot be used.
+    """
+    options = parser().parse_args(args)
+
+    from mnist_lstm.files import empty_folder, find_checkpoint
+
+    show = None if options.show is None else empty_folder("--show", options.show)
+
+    from mnist_lstm.inference.classifier import load_classifier
+    from mnist_lstm.inference.sources import expand
+    from mnist_lstm.inference.view import draw_view
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack a character of a file name
+    # Pillow warns of defects in files that it can still read
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
+    classifier = load_classifier(path, threshold=options.threshold)
+    files = expand(options.pictures)
+    write = WRITERS[options.format](sys.stdout, [printable(str(getattr(file, "file", file))) for file in files])
+    number = failed = 0
+    for batch in _classify(classifier, files, options):
+        for source, prediction in batch:
+            if prediction.status == "error":
+                failed += 1
+                print(f"mnist-lstm: error: {source.name}: {printable(prediction.message)}", file=sys.stderr)
+            write(source, prediction)
+            if show is not None and source.image is not None:
+                name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
+                draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
+            number += 1
+        sys.stdout.flush()
+    return 2 if failed else 0
+
+
+def _classify(
+    classifier: "Classifier", files: "list[str | Source]", options: argparse.Namespace
+) -> "Iterator[list[tuple[Source, Prediction]]]":
+    """Classify batch by batch, in the order of the pictures."""
+    import torch
+
+    from mnist_lstm.inference.classifier import BATCH_SIZE, FEW, Prediction
+
+    # with --show, the pictures of a batch stay in memory: read fewer at once
+    batches = _batches(files, options.limit, FEW if options.show else BATCH_SIZE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    number = 0
+    try:
+        # Ctrl+C would wait for a thread that is blocked on standard input
+        for sources, prepared in batches if "-" in files else _one_ahead(batches):
+            number += len(sources)
+            if number > FEW:
+                torch.set_num_threads(threads)
+            predictions = iter(classifier.predict(prepared, split=options.split))
+            yield [
+                (
+                    source,
+                    Prediction(None, None, None, "error", source.message)
+                    if source.levels is None
+                    else next(predictions),
+                )
+                for source in sources
+            ]
+    finally:
+        torch.set_num_threads(threads)
+
+
+Batch = tuple[list["Source"], list[Any]]
+"""Pictures, and the results of `prepare` for those that can be read."""
+
+
+def _batches(files: "list[str | Source]", limit: int | None, size: int) -> Iterator[Batch]:
+    """Read pictures; yield a batch when it is full or `MAX_WAIT_S` has passed."""
+    from mnist_lstm.inference.classifier import prepare
+    from mnist_lstm.inference.sources import read
+
+    sources: list[Source] = []
+    prepared: list[Any] = []
+    due = time.monotonic() + MAX_WAIT_S
+    for source in read(files, limit):
+        sources.append(source)
+        if source.levels is not None:
+            prepared.append(prepare(source.levels))
+        if len(sources) == size or time.monotonic() > due:
+            yield sources, prepared
+            sources, prepared = [], []
+            due = time.monotonic() + MAX_WAIT_S
+    if sources:
+        yield sources, prepared
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Read the next batch in a thread while the network processes the current one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
+    return int(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number between 0 and 1")
+    return value

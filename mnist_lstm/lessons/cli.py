@@ -1,0 +1,109 @@
+"""``mnist-lstm lesson``: run a lesson and write its figure and numbers."""
+
+import ast
+import json
+import sys
+import textwrap
+from argparse import RawDescriptionHelpFormatter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError, TrainingError
+from mnist_lstm.lessons import MODULES, load
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+USAGE = """\
+usage: mnist-lstm lesson NAME [--output DIR] [OPTION ...]
+
+Experiments that teach something about LSTMs. Each takes less than a minute, prints its result and draws a figure.
+mnist-lstm lesson NAME --help explains the idea and lists the options.
+
+lessons:
+"""
+
+
+def run(args: list[str]) -> int:
+    """Run a lesson.
+
+    Args:
+        args: command line after ``lesson``.
+
+    Returns:
+        0, or 2 if no lesson is named.
+
+    Raises:
+        InputError: there is no such lesson, or an option cannot be used.
+        TrainingError: a result is not a finite number.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print(overview(), file=sys.stdout if args else sys.stderr)
+        return 0 if args else 2
+    name = args[0]
+    if name not in MODULES:
+        raise InputError(f"unknown lesson {name!r}; choose from {', '.join(MODULES)}")
+
+    import torch
+
+    from mnist_lstm.files import empty_folder, new_run
+
+    lesson = load(name)
+    options = parser(name).parse_args(args[1:]).as_dict()
+    output = options.pop("output")
+    print(f"{textwrap.fill(_docstring(name).splitlines()[0], 100)}\n", flush=True)
+    # before the training, so that no result is lost because it cannot be written
+    folder = new_run(Path("lessons"), name, "--output") if output is None else empty_folder("--output", output)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # in networks this small, more threads only wait for each other
+    try:
+        result = lesson.run(lesson.Options(**options))
+        numbers = json.dumps({"options": options, **result.numbers}, indent=1, allow_nan=False)
+    except BaseException as error:
+        if output is None:
+            folder.rmdir()  # still empty
+        if isinstance(error, ValueError) and "JSON compliant" in str(error):
+            raise TrainingError("a loss became infinite or NaN; try a smaller --learning_rate") from error
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    print("\n".join(result.lines), flush=True)
+    result.figure.savefig(folder / f"{name}.png", dpi=90)
+    (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
+    print(f"\nfigure   {printable(str(folder / f'{name}.png'))}\nnumbers  {printable(str(folder / f'{name}.json'))}")
+    print(f"help     mnist-lstm lesson {name} --help")
+    return 0
+
+
+def parser(name: str) -> "ArgumentParser":
+    """Return the parser of a lesson's options; its help begins with the lesson's docstring."""
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Keep the line breaks of equations."""
+
+    result = ArgumentParser(f"mnist-lstm lesson {name}", description=_docstring(name), formatter_class=Formatter)
+    result.add_argument(
+        "--output",
+        type=str | None,
+        default=None,
+        metavar="DIR",
+        help="New or empty folder; default: lessons/NAME/version_N, a new one for each run.",
+    )
+    result.add_class_arguments(load(name).Options)
+    return result
+
+
+def overview() -> str:
+    """Return the usage and the list of lessons with the first line of each docstring."""
+    return USAGE + "\n".join(f"  {name:<12} {_docstring(name).splitlines()[0]}" for name in MODULES)
+
+
+def _docstring(name: str) -> str:
+    """Read a lesson's docstring without importing the lesson, which would import PyTorch."""
+    spec = find_spec(f"mnist_lstm.lessons.{MODULES[name]}")
+    assert spec is not None
+    assert spec.origin is not None
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

@@ -1,0 +1,163 @@
+"""Read a checkpoint as plain data: nothing named in it runs, and nothing is built before it has been checked."""
+
+import math
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mnist_lstm.data.format import CLASS_NAMES, SIZE
+from mnist_lstm.errors import InputError
+from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.network.options import NetworkOptions, network_part, with_current_names
+
+MAX_BYTES = 2**31
+"""Largest checkpoint that is read: 2 GiB. This project's own have 1 to 13 MB."""
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What weights may be stored as."""
+
+OTHER_OPTIONS = frozenset({"optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"})
+"""Hyper-parameters of `mnist_lstm.training.module.DigitClassifier` that say nothing about the network."""
+
+NO_CHECKPOINT = "is no checkpoint, or it is cut short or damaged"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that ``mnist-lstm fit`` has written.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Lightning's checkpoint: ``state_dict`` (names to tensors, on the CPU), ``hyper_parameters`` under today's
+        names, ``datamodule_hyper_parameters``, and the state that a resumed run needs.
+
+    Raises:
+        InputError: there is no such file, it is damaged, it is no checkpoint of this project, its hyper-parameters
+            are not those of this version, or it holds more than plain data (loading it would run code; it is refused
+            before any runs).
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file")
+    checkpoint = _load(path)
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: it has no state_dict with hyper_parameters")
+    for key in ("hyper_parameters", "datamodule_hyper_parameters", "state_dict"):
+        table = checkpoint.setdefault(key, {})
+        if not isinstance(table, dict) or not all(isinstance(name, str) for name in table):
+            raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its {key} are no table of names")
+    if not all(isinstance(weight, Tensor) for weight in checkpoint["state_dict"].values()):
+        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its state_dict holds more than tensors")
+    checkpoint["hyper_parameters"] = with_current_names(checkpoint["hyper_parameters"])
+    _check_hyper_parameters(checkpoint["hyper_parameters"], path)
+    return checkpoint
+
+
+def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
+    """Build the network of a checkpoint, for digits, ready to classify.
+
+    Args:
+        checkpoint: from `read_checkpoint`.
+        path: where it comes from, for messages.
+
+    Raises:
+        InputError: the network is not one for digits, or the weights are not its.
+    """
+    network = _on_meta_device(checkpoint["hyper_parameters"])
+    sizes = network.options.input_size, network.options.num_classes
+    if sizes != (SIZE, len(CLASS_NAMES)):
+        raise InputError(
+            f"{path}: its network reads {sizes[0]} pixels per row and has {sizes[1]} classes; "
+            f"digits here have {SIZE} and {len(CLASS_NAMES)}"
+        )
+    weights = {name.removeprefix("model."): weight for name, weight in checkpoint["state_dict"].items()}
+    network.load_state_dict(check_weights(weights, network.state_dict(), path), assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return weights in float32 if they are those of a network.
+
+    Args:
+        weights: by name, as they were read.
+        expected: by name, of the network; only their shapes count.
+        path: where the weights come from, for messages.
+
+    Raises:
+        InputError: names the weight that is missing, foreign, of another shape or not finite.
+    """
+    foreign = "its weights are not those of the network that its options describe"
+    missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or surplus:
+        what = f"{missing[0]} is missing" if missing else f"{surplus[0][:100]} is not part of it"
+        raise InputError(f"{path}: {foreign}: {what}")
+    result = {}
+    for name, weight in weights.items():
+        if weight.layout != torch.strided or weight.dtype not in FLOATS or weight.device.type != "cpu":
+            raise InputError(f"{path}: {foreign}: {name} holds no ordinary numbers")
+        if weight.shape != expected[name].shape:
+            shapes = ("x".join(map(str, shape)) for shape in (weight.shape, expected[name].shape))
+            raise InputError(f"{path}: {foreign}: {name} has the shape {' instead of '.join(shapes)}")
+        if weight.untyped_storage().nbytes() < weight.numel() * weight.element_size():
+            raise InputError(f"{path}: {foreign}: {name} repeats a part of itself")
+        result[name] = weight.to(torch.float32)
+        if not bool(torch.isfinite(result[name]).all()):
+            raise InputError(f"{path}: {name} holds values that are no numbers: its training has failed")
+    return result
+
+
+def _load(path: Path) -> Any:
+    """Unpack the file, with `torch.load`'s unpickler for plain data."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start != b"PK\3\4":
+            # what torch.save wrote before PyTorch 1.6, any other pickle, or something else altogether
+            kind = "is a bare pickle; it could run code and is refused" if start[:1] == b"\x80" else NO_CHECKPOINT
+            raise InputError(f"{path}: {kind}")
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise InputError(f"{path}: is no checkpoint: its entries are compressed, and PyTorch's are not")
+        if sum(entry.file_size for entry in entries) > min(MAX_BYTES, path.stat().st_size):
+            raise InputError(f"{path}: announces more than it holds, or more than {MAX_BYTES // 2**30} GiB")
+        with warnings.catch_warnings():
+            # a foreign file may be a pickle of another protocol; what follows says better what is wrong with it
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: is no checkpoint of plain data; it could run code and is refused") from error
+    except Exception as error:  # a damaged file meets all kinds of errors in zipfile, pickle and PyTorch
+        raise InputError(f"{path}: {NO_CHECKPOINT}") from error
+
+
+def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
+    network = network_part(given)
+    unknown = sorted(given.keys() - network.keys() - OTHER_OPTIONS)
+    if unknown:
+        raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)[:200]}")
+    for name in given.keys() & OTHER_OPTIONS:
+        value = given[name]
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if not (value is None or is_number or (isinstance(value, str) and len(value) <= 100)):
+            raise InputError(f"{path}: {name} of type {type(value).__name__}: must be a number or a short text")
+    try:
+        NetworkOptions(**network)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _on_meta_device(hyper_parameters: dict[str, Any]) -> RowLSTM:
+    """Build a network without weights, which takes no memory, however large the checkpoint says that it is."""
+    options = network_part(hyper_parameters)
+    with torch.device("meta"):
+        network = RowLSTM(**options | {"init": "pytorch", "forget_bias": None})
+    network.options = NetworkOptions(**options)
+    return network

@@ -1,0 +1,1 @@
+"""Matplotlib figures that more than one folder draws."""

@@ -1,0 +1,36 @@
+"""Colours and helpers shared by every figure.
+
+Figures are Matplotlib `Figure` objects made without pyplot: they need no display and keep no global state.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+"""Four hues that remain distinct with any kind of colour vision (Okabe & Ito 2008)."""
+
+CURVES = ((ORANGE, "-"), (BLUE, "--"), (GREEN, "-."), (PINK, ":"))
+"""Colour and line style of up to four curves in one plot; each differs from the others in both."""
+
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [BLUE, "white", ORANGE])
+"""Colour map of signed values: blue below 0, orange above. The ends of Matplotlib's PuOr are both nearly black."""
+
+
+def finish(axis: Axes, **properties: Any) -> None:
+    """Set an axis's labels, title and other properties, and add a grid and a legend."""
+    axis.set(**properties)
+    axis.grid(alpha=0.3)
+    axis.legend()
+
+
+def to_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """Draw a figure into an RGB array ``(height, width, 3)``."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Everything around `lightning.Trainer`; the only folder that imports Lightning."""

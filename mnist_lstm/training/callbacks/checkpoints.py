@@ -1,0 +1,117 @@
+"""Keep the best and the last checkpoint of a run, and what an exact resume needs."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def checkpoint_callbacks(folder: Path, *, validates: bool, resumed_from: Path | None = None) -> list[Callback]:
+    """Return the callbacks that keep ``best.ckpt``, if the run validates, and ``last.ckpt``.
+
+    The best is saved first: ``last.ckpt`` must know the best score, which a resumed run continues from.
+
+    Args:
+        folder: for the files.
+        validates: whether there is a validation accuracy.
+        resumed_from: the checkpoint that the run resumes from.
+    """
+    best = [BestCheckpoint(folder, resumed_from)] if validates else []
+    return [*best, LastCheckpoint(folder)]
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep ``best.ckpt``, the epoch with the highest validation accuracy.
+
+    A resumed run writes to a folder of its own. It copies the best checkpoint so far, so that its best is the best of
+    the whole training.
+
+    Args:
+        folder: for the file.
+        resumed_from: the checkpoint that the run resumes from.
+    """
+
+    def __init__(self, folder: Path, resumed_from: Path | None = None) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor="val/acc",
+            mode="max",
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,  # only between two epochs can a run be resumed exactly
+        )
+        self._resumed_from = resumed_from
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copy the best checkpoint of the interrupted run, and take over its score."""
+        if self._resumed_from is None or self.dirpath is None:
+            super().load_state_dict(state_dict)  # Lightning's finders restore the trainer they have tried things with
+            return
+        # best.ckpt and last.ckpt of a run lie side by side, wherever the run has been moved since
+        old, new = self._resumed_from.with_name("best.ckpt"), Path(self.dirpath, "best.ckpt")
+        score = state_dict["best_model_score"]
+        if score is None or not old.is_file():
+            return
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(old, new)
+        self.best_model_path = self.kth_best_model_path = str(new)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {str(new): score}
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best.
+
+    Args:
+        folder: for the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep nothing of the interrupted run."""
+
+
+class ExactResume(Callback):
+    """Resume a run as if it had not been interrupted, and by the options that are given now.
+
+    Checkpoints get the state of the random generators, which dropout and augmentation draw from. The options of the
+    optimizer and of the schedule are those of the module, not those that Lightning has restored from the checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._rng_state: dict[str, torch.Tensor] = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the state of the random generators."""
+        checkpoint["rng_state"] = {"cpu": torch.get_rng_state()}
+        if pl_module.device.type != "cpu":
+            device = torch.get_device_module(pl_module.device)
+            checkpoint["rng_state"][pl_module.device.type] = device.get_rng_state()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the state until training starts."""
+        self._rng_state = checkpoint.get("rng_state", {})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Apply the options given now, then restore the generators."""
+        scheduler = trainer.lr_scheduler_configs[0].scheduler
+        if isinstance(scheduler, LambdaLR):  # not while LearningRateFinder tries out its own
+            (optimizer,) = trainer.optimizers
+            learning_rate = pl_module.hparams["learning_rate"]
+            scheduler.base_lrs = [learning_rate]
+            (group,) = optimizer.param_groups
+            factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
+            group |= optimizer.defaults | {"initial_lr": learning_rate, "lr": learning_rate * factor}
+
+        for device, state in self._rng_state.items():
+            if device == "cpu":
+                torch.set_rng_state(state.cpu())
+            elif device == pl_module.device.type:
+                torch.get_device_module(pl_module.device).set_rng_state(state.cpu())
+        self._rng_state = {}

@@ -1,0 +1,225 @@
+"""``mnist-lstm fit | validate | test | predict``: LightningCLI around the data module and the classifier.
+
+Parsing and assembling; what is done with the parts is in `mnist_lstm.training.run`.
+"""
+
+import contextlib
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ProgressBar
+from lightning.pytorch.utilities import rank_zero_only
+
+from mnist_lstm.errors import InputError
+from mnist_lstm.files import new_run, open_new
+from mnist_lstm.training import report, run
+from mnist_lstm.training.callbacks.predictions import CSVPredictions
+from mnist_lstm.training.callbacks.progress import progress_callbacks
+from mnist_lstm.training.callbacks.tensorboard import RunLogger
+from mnist_lstm.training.options import check_options, runs_folder
+from mnist_lstm.training.parsing import ParsingCLI
+from mnist_lstm.training.quiet import quiet_lightning
+
+
+def main(args: list[str]) -> None:
+    """Run a command.
+
+    Args:
+        args: the command line without the program's name; the first is the command.
+
+    Raises:
+        InputError: an option, a file or a checkpoint cannot be used.
+        TrainingError: training failed.
+    """
+    with quiet_lightning():
+        MNISTCLI(args)
+
+
+class MNISTCLI(ParsingCLI):
+    """LightningCLI with this project's run folders, checkpoints and final test.
+
+    Attributes:
+        run_folder: of ``fit``; None for other commands and for a fast dev run.
+    """
+
+    run_folder: Path | None = None
+
+    def before_instantiate_classes(self) -> None:
+        """Check what can be checked before anything is built."""
+        options = self.config[self.subcommand]
+        check_options(options)
+        torch.set_float32_matmul_precision(options.float32_matmul_precision)
+        if self.checkpoint is not None:
+            self.checkpoint.check_network(options.model)
+
+    def instantiate_classes(self) -> None:
+        """Build data module and model, prepare the data, then make the run's folder and the trainer."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule, self.model = (self._get(self.config_init, name) for name in ("data", "model"))
+        options = self.config[self.subcommand]
+        if self.subcommand != "predict" or self.datamodule.predict_images is None:
+            self._prepare_data()
+        if self.subcommand == "fit":
+            if self.checkpoint is not None:
+                self.checkpoint.check_resumable(options.data, options.trainer)
+            if not options.trainer.fast_dev_run:
+                name = options.data.dataset
+                is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+                self.run_folder = new_run(runs_folder(options), name) if is_first else runs_folder(options) / name / "-"
+        try:
+            self.trainer = self.instantiate_trainer()
+        except BaseException:
+            if self.run_folder is not None:
+                with contextlib.suppress(OSError):
+                    self.run_folder.rmdir()  # nothing is in it yet
+            raise
+
+    @rank_zero_only
+    def _prepare_data(self) -> None:
+        """Download MNIST if it is missing; say so if a run falls back to other digits."""
+        data = self.config[self.subcommand].data
+        with warnings.catch_warnings(record=data.dataset == "auto") as caught:
+            if data.dataset == "auto":
+                warnings.simplefilter("always")
+            self.datamodule.prepare_data()
+        if self.datamodule.dataset != "mnist":
+            for warning in caught or ():
+                report.print_fallback(str(warning.message))
+        data.dataset = self.datamodule.dataset
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Assemble the trainer with this project's callbacks."""
+        options = self._get(self.config_init, "trainer")
+        callbacks = _as_list(options["callbacks"])
+        if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            progress, kwargs["enable_progress_bar"] = progress_callbacks(
+                options["enable_progress_bar"], str(self.subcommand)
+            )
+            callbacks += progress
+        finders = (LearningRateFinder, BatchSizeFinder)
+        if self.checkpoint is not None and any(isinstance(callback, finders) for callback in callbacks):
+            raise InputError(
+                "LearningRateFinder and BatchSizeFinder start from step 0; leave them out with --ckpt_path"
+            )
+        if self.subcommand != "fit":
+            kwargs |= {"logger": options["logger"] or False, "enable_checkpointing": False}
+            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        validates = self.datamodule.hparams["val_size"] != 0
+        if not validates:
+            kwargs["limit_val_batches"] = 0
+        if self.run_folder is not None:
+            own = self.config.fit
+            if options["logger"] in (None, True):
+                runs, dataset = self.run_folder.parent.parent, self.run_folder.parent.name
+                kwargs["logger"] = RunLogger(runs, dataset, self.run_folder.name, default_hp_metric=False)
+            callbacks += run.run_callbacks(
+                self.run_folder,
+                logs=options["logger"] is not False,
+                checkpoints=options["enable_checkpointing"] is not False,
+                validates=validates,
+                pictures_every_n_epochs=own.pictures_every_n_epochs,
+                explain_every_n_epochs=own.explain_every_n_epochs,
+                resumed_from=self.checkpoint.path if self.checkpoint else None,
+                options={
+                    "seed": own.seed_everything,
+                    **{name: options[name] for name in ("max_epochs", "precision", "gradient_clip_val")},
+                },
+            )
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    # commands
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, test the best checkpoint once, and print a summary."""
+        folder = self.run_folder if self.trainer.is_global_zero else None
+        dataset = self.config.fit.data.dataset
+        title = dataset if dataset == "mnist" else f"{dataset} (not MNIST)"
+        if self.trainer.is_global_zero:
+            report.print_lines({"dataset": title, "network": report.describe(self.model.model)})
+        if folder is not None:
+            # without the checkpoint that it starts from: commands that test the new one read this config too
+            config = self.config.fit.clone()
+            config.ckpt_path = None
+            self._parser("fit").save(config, str(folder / "config.yaml"), skip_none=False)
+        try:
+            path = self.checkpoint.path if self.checkpoint else None
+            result = run.fit(self.trainer, self.model, self.datamodule, folder, path)
+        except SystemExit:  # how Lightning ends an interrupted run
+            if folder is not None and (folder / "checkpoints" / "last.ckpt").is_file():
+                print(f"resume with: {report.resume_command(folder)}", file=sys.stderr)
+            raise
+        if torch.distributed.is_initialized():
+            # only the first process tests
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+        if folder is not None:
+            self._summarise(title, result)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Print the accuracy on the validation images."""
+        if self.datamodule.hparams["val_size"] == 0:
+            raise InputError("--data.val_size 0: the network was trained on all images; none is left for validation")
+        self._load_weights()
+        (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        report.print_accuracy("validation", metrics["val/acc"])
+
+    def test(self, **kwargs: Any) -> None:
+        """Print the confusion matrix and the accuracy on the test images."""
+        self._load_weights()
+        (metrics,) = self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        report.print_confusion(self.model.test_confusion.compute())
+        report.print_accuracy("test", metrics["test/acc"])
+
+    def predict(self, **kwargs: Any) -> None:
+        """Write predictions as they come."""
+        self._load_weights()
+        output = self.config.predict.output
+        self.datamodule.setup("predict")  # an unreadable file shows before the output is made
+        with open_new(Path(output), "--output") if output else contextlib.nullcontext(sys.stdout) as file:
+            self.trainer.callbacks.append(CSVPredictions(file))  # type: ignore[attr-defined]
+            self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
+            file.flush()
+
+    def _load_weights(self) -> None:
+        assert self.checkpoint is not None
+        self.model.load_state_dict(self.checkpoint.content["state_dict"])
+
+    def _summarise(self, title: str, result: run.Result) -> None:
+        options = self.config.fit
+        accuracy = None
+        if result.checkpoint and options.test_after_fit:
+            accelerator = self._get(self.config_init, "trainer")["accelerator"]
+            accuracy = run.test_checkpoint(self.trainer, self.datamodule, result.checkpoint, accelerator)
+        training = f"{result.steps:,} steps in {result.seconds:.0f} s; {result.epochs} epochs in all"
+        lines = {"dataset": title, "training": training}
+        if result.checkpoint:
+            best = result.val_acc
+            lines["validation"] = (
+                f"{report.percent(best)} (best epoch)" if best is not None else "none; this is the last epoch"
+            )
+        if accuracy is not None:
+            lines["test"] = report.percent(accuracy)
+        lines["checkpoint"] = str(result.checkpoint or "none: they are switched off")
+        lines |= report.log_lines(self.trainer.loggers, runs_folder(options))
+        if result.curves:
+            lines["curves"] = str(result.curves)
+        if result.checkpoint:
+            data_dir = options.data.data_dir
+            moved = options.data.dataset == "mnist" and data_dir != self._parser("fit").get_default("data.data_dir")
+            lines |= report.next_steps(result.checkpoint, f" --data.data_dir {shlex.quote(data_dir)}" if moved else "")
+        print()
+        report.print_lines(lines)
+        if accuracy is not None:
+            print()
+            report.print_accuracy("test", accuracy)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,229 @@
+"""`MNISTDataModule`: from the arrays of a data set to batches on the device."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from mnist_lstm.data import datasets
+from mnist_lstm.data.format import normalise
+from mnist_lstm.data.idx import read_images
+from mnist_lstm.errors import InputError
+from mnist_lstm.training.augment import distort
+
+Batch = tuple[Tensor, Tensor | None]
+"""Images ``(N, 28, 28)`` and labels ``(N,)``; labels are None where they are unknown."""
+
+EVAL_BATCH_SIZE = 1000
+"""Images per batch in validation, test and prediction, which keep no gradients."""
+
+BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "augment")
+"""Options that checkpoints keep: what batches are made of, not where a machine keeps its files."""
+
+
+class DigitImages(Dataset[Batch]):
+    """Images and labels in memory.
+
+    Args:
+        images: uint8 ``(N, 28, 28)``.
+        labels: int64 ``(N,)``, or None.
+        device: where to keep them.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.images = torch.tensor(images, device=device)
+        self.labels = None if labels is None else torch.tensor(labels, device=device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], None if self.labels is None else self.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a whole batch by one indexing operation; `DataLoader` prefers this to N single items."""
+        index = torch.tensor(indices, device=self.images.device)
+        return self.images[index], None if self.labels is None else self.labels[index]
+
+
+class MNISTDataModule(LightningDataModule):
+    """Batches of handwritten digits: float32 images ``(N, 28, 28)``, normalised, and int64 labels ``(N,)``.
+
+    Images are uint8 in memory and on the way to the device, and are normalised there.
+
+    Args:
+        dataset: mnist: the 70,000 digits of MNIST. digits: 1,797 real digits that come with scikit-learn; needs no
+            network. auto: mnist if it can be had, else digits, with a warning.
+        data_dir: Folder of MNIST, unpacked (55 MB) as torchvision does.
+        archives: Folder with the four published .gz archives, for work without a network; default: the environment
+            variable MNIST_LSTM_ARCHIVES.
+        mirror: Web address below which the four archives lie, instead of torchvision's mirrors; default: the
+            environment variable MNIST_LSTM_MIRROR.
+        batch_size: Training images per step.
+        val_size: Training images held out for validation; default: 5,000 of MNIST's 60,000, 180 of the 1,437 of
+            digits. 0: train on all, validate nothing and keep the last epoch, once every choice has been made.
+        split: random: hold out at random, every class by its share. writers: hold out stretches of about 2,000
+            consecutive images, so that few writers are on both sides; MNIST only.
+        split_seed: Seed of the split, separate from seed_everything, so that runs with several seeds are compared on
+            the same validation images.
+        augment: Distort the training images at random, each image anew in each epoch.
+        on_device: Keep all images on the device, so that no batch is copied; for one GPU (47 MB).
+        num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation.
+        predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Request = "mnist",
+        data_dir: str = "data",
+        archives: str | None = None,
+        mirror: str | None = None,
+        batch_size: int = 128,
+        val_size: int | None = None,
+        split: datasets.Split = "random",
+        split_seed: int = 0,
+        augment: bool = False,
+        on_device: bool = False,
+        num_workers: int = 0,
+        predict_images: str | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, accepted, wanted in (
+            ("dataset", dataset, dataset in ("mnist", "digits", "auto"), "mnist, digits or auto"),
+            ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+            ("val_size", val_size, val_size is None or val_size >= 0, "at least 0"),
+            ("split", split, split in ("random", "writers"), "random or writers"),
+            ("split_seed", split_seed, 0 <= split_seed < 2**32, f"from 0 to {2**32 - 1}"),
+            ("num_workers", num_workers, num_workers >= 0, "at least 0"),
+            ("num_workers", num_workers, not (on_device and num_workers), "0 with on_device: nothing is loaded"),
+        ):
+            if not accepted:
+                raise InputError(f"{name} {value!r}: must be {wanted}")
+        datasets.check_split(dataset, split, val_size)
+        self.save_hyperparameters(*BATCH_OPTIONS, logger=False)
+        self.data_dir = Path(data_dir).expanduser()
+        self.archives, self.mirror = datasets.sources(archives, mirror)
+        self.on_device = on_device
+        self.num_workers = num_workers
+        self.predict_images = Path(predict_images).expanduser() if predict_images else None
+        self._shuffling = torch.Generator()
+        self._parts: dict[str, DigitImages] = {}
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; mnist or digits, never auto, after `prepare_data` or `setup`."""
+        return str(self.hparams["dataset"])
+
+    def prepare_data(self) -> None:
+        """Download and check MNIST if it is missing; resolve auto.
+
+        Raises:
+            InputError: MNIST is requested and cannot be had.
+        """
+        if self.predict_images is not None and self.trainer is not None and self.trainer.predicting:
+            return
+        name, reason = datasets.prepare(self.hparams["dataset"], self.data_dir, self.archives, self.mirror)
+        if reason:
+            rank_zero_warn(reason, category=UserWarning)
+        self._resolve(name)
+
+    def setup(self, stage: str) -> None:
+        """Load what ``stage`` (fit, validate, test or predict) reads, and nothing else."""
+        self._resolve(datasets.resolve(self.hparams["dataset"], self.data_dir))
+        if stage == "fit":
+            self._shuffling.manual_seed(torch.initial_seed())
+        device = self._device()
+        if stage in ("fit", "validate") and "train" not in self._parts:
+            options = {name: self.hparams[name] for name in ("val_size", "split", "split_seed")}
+            train, val = datasets.load_train_and_val(self.hparams["dataset"], self.data_dir, **options)
+            self._parts |= {"train": DigitImages(*train, device), "val": DigitImages(*val, device)}
+        if stage == "predict" and self.predict_images is not None:
+            self._parts[stage] = DigitImages(read_images(self.predict_images), device=device)
+        elif stage in ("test", "predict") and stage not in self._parts:
+            test = datasets.load_split(self.hparams["dataset"], "test", self.data_dir)
+            self._parts[stage] = DigitImages(*test, device)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled batches of the training images."""
+        return self._loader("train", self.hparams["batch_size"], shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation images in order."""
+        return self._loader("val", EVAL_BATCH_SIZE)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return all test images in the published order."""
+        return self._loader("test", EVAL_BATCH_SIZE)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the images to predict in the order of their file."""
+        return self._loader("predict", EVAL_BATCH_SIZE)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Distort and normalise the images on their device: uint8 to float32."""
+        images, labels = batch
+        if self.hparams["augment"] and self.trainer is not None and self.trainer.training:
+            images = distort(images)
+        return normalise(images), labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of shuffling, so that a resumed run draws the orders of an uninterrupted one."""
+        return {"shuffling": self._shuffling.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue shuffling from a checkpoint."""
+        self._shuffling.set_state(state_dict["shuffling"])
+
+    def _resolve(self, name: datasets.Name) -> None:
+        datasets.check_split(name, self.hparams["split"], self.hparams["val_size"])
+        self.hparams["dataset"] = name
+
+    def _device(self) -> torch.device | None:
+        if not self.on_device or self.trainer is None:
+            return None
+        if self.trainer.world_size > 1:
+            raise InputError(f"--data.on_device true: is for one device, and this run has {self.trainer.world_size}")
+        return self.trainer.strategy.root_device
+
+    def _loader(self, part: str, batch_size: int, *, shuffle: bool = False) -> DataLoader[Batch]:
+        if part not in self._parts:
+            raise RuntimeError(f"call setup() before asking for the {part} batches")
+        images = self._parts[part]
+        return DataLoader(
+            images,
+            batch_size=batch_size,
+            sampler=_Shuffled(images, generator=self._shuffling) if shuffle else None,
+            # seeds of worker processes come from a generator of their own: neither shuffling nor dropout depends on it
+            generator=torch.Generator(),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available() and not self.on_device,
+            collate_fn=_identity,
+        )
+
+
+class _Shuffled(RandomSampler):
+    """A new order each epoch; PyTorch's own draws a second one each time and discards it."""
+
+    def __iter__(self) -> Iterator[int]:
+        yield from torch.randperm(len(self.data_source), generator=self.generator).tolist()
+
+
+def _identity(batch: Any) -> Any:
+    """Leave a batch as `DigitImages.__getitems__` made it (a named function, so that worker processes can load it)."""
+    return batch

@@ -1,0 +1,126 @@
+"""Parse the command line of ``fit``, ``validate``, ``test`` and ``predict``; a checkpoint adds its own options."""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import SUPPRESS, ArgumentError, Namespace
+from jsonargparse.typing import NonNegativeInt, register_type
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError
+from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.module import DigitClassifier
+from mnist_lstm.training.options import COMMANDS, TRAINER_DEFAULTS, explain_parser_error, runs_folder
+from mnist_lstm.training.resume import Checkpoint, insert_after_configs
+
+register_type(torch.device)  # StochasticWeightAveraging's default; config.yaml keeps it as text
+
+
+class ParsingCLI(LightningCLI):
+    """LightningCLI with this project's options.
+
+    Args:
+        args: the command line without the program's name; the first is the command.
+
+    Attributes:
+        checkpoint: the one that is given, if any; its options are in the config.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        self.checkpoint: Checkpoint | None = None
+        strict = {"allow_abbrev": False, "exit_on_error": False}
+        super().__init__(
+            DigitClassifier,
+            MNISTDataModule,
+            args=args,
+            save_config_callback=None,  # it writes where the logger does; `fit` writes to the run's folder
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs=strict
+            | {
+                command: {
+                    "description": description,
+                    "usage": f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]",
+                    **strict,
+                }
+                for command, description in COMMANDS.items()
+            },
+            auto_configure_optimizers=False,
+            # hyper-parameters are plain values: checkpoints need not name code that builds objects
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands, each with the arguments of the trainer's method that are not options here."""
+        hidden = {"model", "datamodule", "dataloaders", "weights_only", "verbose", "return_predictions"}
+        return {command: hidden | {"train_dataloaders", "val_dataloaders"} for command in COMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what every command has beside trainer, model and data."""
+        parser.add_argument(
+            "--float32_matmul_precision",
+            type=Literal["highest", "high", "medium"],
+            default="highest",
+            help="Precision of float32 products on a GPU: high uses TF32, which is faster and rounds to 10 bits.",
+        )
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        # every command reads the config that `fit` saves; help shows these options where they have an effect
+        for name, kind, default, text in (
+            ("--test_after_fit", bool, True, "Test the best checkpoint once, after training."),
+            (
+                "--pictures_every_n_epochs",
+                NonNegativeInt,
+                5,
+                "Draw the confusion matrix and the worst mistakes in validation for TensorBoard; 0: never.",
+            ),
+            (
+                "--explain_every_n_epochs",
+                NonNegativeInt,
+                0,
+                "Draw what the network does with three validation digits for TensorBoard; takes seconds. 0: never.",
+            ),
+        ):
+            parser.add_argument(name, type=kind, default=default, help=text if subcommand == "fit" else SUPPRESS)
+        if subcommand == "predict":
+            parser.add_argument(
+                "--output", type=str | None, default=None, help="New CSV file to write; default: standard output."
+            )
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; a checkpoint's options override configs and are overridden by the command line."""
+        assert isinstance(args, list)
+        self.config = without = self._parse(parser, args)
+        command = self.config.subcommand
+        options = self.config[command]
+        if options.ckpt_path is None:
+            if command != "fit":
+                raise InputError(
+                    f"{command} needs a trained network: --ckpt_path FILE, or last or best of the newest run"
+                )
+            return
+        configs = [Path(str(config)) for config in options.get("config") or []]
+        self.checkpoint = Checkpoint(options.ckpt_path, runs_folder(options), configs)
+        self.config = self._parse(parser, insert_after_configs(args, self.checkpoint.arguments()))
+        self.config[command].ckpt_path = str(self.checkpoint.path)
+        lines = [f"checkpoint  {self.checkpoint.path}"]
+        if command == "fit":
+            lines += self.checkpoint.describe_options(without[command], self.config[command])
+        for line in lines:
+            print(printable(line), file=sys.stderr)
+
+    def _parse(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:
+        try:
+            return parser.parse_args(args)
+        except ArgumentError as error:
+            known = self._parser(args[0])._option_string_actions
+            raise InputError(explain_parser_error(str(error), list(known))) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Skip LightningCLI's own reading of the checkpoint, which overrides the command line."""

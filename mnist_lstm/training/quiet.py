@@ -1,0 +1,33 @@
+"""Drop messages of Lightning that nobody can act on."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Drop what Lightning says at every start and nobody can act on: exactly these messages, and only meanwhile."""
+    tips = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
+
+    def is_useful(record: logging.LogRecord) -> bool:
+        return not any(text in record.getMessage() for text in tips)
+
+    loggers = [logging.getLogger(f"lightning.{package}.utilities.rank_zero") for package in ("pytorch", "fabric")]
+    for logger in loggers:
+        logger.addFilter(is_useful)
+    try:
+        with warnings.catch_warnings():
+            for message in (
+                ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning's own use of PyTorch's trees
+                "GPU available but not used",  # asked for, by accelerator cpu
+                ".*does not have many workers",  # they would be slower here
+                "The number of training batches .* is smaller than the logging interval",  # TrainingMonitor adapts it
+                "Total length of .* across ranks is zero",  # a fast dev run without validation images
+            ):
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_useful)

@@ -1,0 +1,157 @@
+"""What is printed and written when a run has ended: the summary, the curves, the commands for the next steps."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from mnist_lstm.console import printable
+from mnist_lstm.data.format import CLASS_NAMES
+from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.plots.curves import learning_curves
+from mnist_lstm.plots.digits import confusion_matrix
+from mnist_lstm.plots.style import to_pixels
+
+
+def percent(share: Any) -> str:
+    """Format a share between 0 and 1, a number or a tensor, as percent."""
+    return f"{100 * float(share):.2f} %"
+
+
+def print_accuracy(stage: str, share: float) -> None:
+    """Print the line that people and programs look for, such as ``test accuracy 98.93 %``."""
+    print(f"{stage} accuracy {percent(share)}", flush=True)
+
+
+def print_lines(lines: dict[str, str]) -> None:
+    """Print names and values in two columns."""
+    for name, value in lines.items():
+        print(f"{name:<12}{printable(value)}", flush=True)
+
+
+def print_fallback(reason: str) -> None:
+    """Print in a box on standard error that a run does not use MNIST, and why."""
+    panel = Panel(Text(printable(reason)), title="THIS RUN DOES NOT USE MNIST", border_style="bold yellow")
+    Console(stderr=True).print(panel)
+
+
+def describe(network: RowLSTM) -> str:
+    """Describe a network in one line."""
+    own = network.options
+    directions = " in both directions" if own.bidirectional else ""
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return f"{own.cell}, {own.num_layers} x {own.hidden_size} units{directions}, {weights:,} weights"
+
+
+def print_confusion(counts: Tensor) -> None:
+    """Print a confusion matrix.
+
+    Args:
+        counts: int ``(10, 10)``, true class by predicted class.
+    """
+    table = Table(title="true digit (row) by predicted digit (column)")
+    for name in ("", *CLASS_NAMES, "correct"):
+        table.add_column(name, justify="right")
+    for index, (name, row) in enumerate(zip(CLASS_NAMES, counts.tolist(), strict=True)):
+        table.add_row(name, *(str(count) if count else "." for count in row), percent(row[index] / max(1, sum(row))))
+    Console().print(table)
+
+
+def write_test(writer: SummaryWriter, metrics: Mapping[str, float], counts: Tensor, step: int) -> None:
+    """Write the result on the test set to TensorBoard: a table in the tab Text, and the confusion matrix.
+
+    Single values as scalars would be a dozen dots before the curves.
+
+    Args:
+        writer: of the run.
+        metrics: test/loss and test/acc.
+        counts: int ``(10, 10)``, true class by predicted class.
+        step: last step of the run.
+    """
+    rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
+    accuracies = (counts.diagonal() / counts.sum(dim=1).clamp(min=1)).tolist()
+    rows += [f"| accuracy of {name} | {percent(share)} |" for name, share in zip(CLASS_NAMES, accuracies, strict=True)]
+    writer.add_text("test/results", "\n".join(["| metric | value |", "| --- | --- |", *rows]), step)
+    title = f"test: {percent(metrics['test/acc'])} correct"
+    writer.add_image("test/confusion", to_pixels(confusion_matrix(counts, title)), step, dataformats="HWC")
+    writer.close()
+
+
+def draw_curves(run: Path, title: str) -> Path | None:
+    """Draw ``curves.png`` from what was logged to TensorBoard.
+
+    Args:
+        run: folder of the run.
+        title: above the curves.
+
+    Returns:
+        The file, or None if nothing was logged.
+    """
+    # TensorBoard's reader takes half a second to import
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
+    if not names:
+        return None
+    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+    learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
+    return run / "curves.png"
+
+
+def log_lines(loggers: Sequence[Logger], runs: Path) -> dict[str, str]:
+    """Return where the logs are and how to look at them, by the logger in use."""
+    lines: dict[str, str] = {}
+    for logger in loggers:
+        name = type(logger).__name__
+        folder = os.path.relpath(logger.log_dir or logger.save_dir or ".")
+        lines["logs"] = f"{lines['logs']}, {folder}" if "logs" in lines else folder
+        if isinstance(logger, TensorBoardLogger):
+            shown = runs if Path(folder).is_relative_to(os.path.relpath(runs)) else Path(folder)
+            lines["look at it"] = f"{_program('tensorboard')} --logdir {shlex.quote(os.path.relpath(shown))}"
+        elif name == "CSVLogger":
+            lines["logs"] += "/metrics.csv"
+        elif name == "WandbLogger":
+            lines["look at it"] = f"{_program('wandb')} sync {shlex.quote(folder)}/wandb/latest-run"
+    return lines
+
+
+def next_steps(checkpoint: Path, options: str) -> dict[str, str]:
+    """Return the commands that a newcomer wants next, as they can be typed here.
+
+    Args:
+        checkpoint: to test and to use.
+        options: that testing needs to find the data.
+    """
+    file = shlex.quote(str(checkpoint))
+    return {
+        "test it": f"{_program('mnist-lstm')} test --ckpt_path {file}{options}",
+        "use it": f"{_program('mnist-lstm')} classify YOUR_PICTURE.png --ckpt_path {file}",
+    }
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that resumes a run from its last whole epoch."""
+    config = shlex.quote(os.path.relpath(run / "config.yaml"))
+    return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path last"
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment: by its name, or by its path if it is not found."""
+    here = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found and Path(found).resolve() == here.resolve():
+        return name
+    return shlex.quote(os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here))

@@ -1,0 +1,148 @@
+"""Which checkpoint is meant, which of its options count, and whether a run can be resumed from it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+
+from mnist_lstm.errors import InputError
+from mnist_lstm.files import find_checkpoint
+from mnist_lstm.network.checkpoint import OTHER_OPTIONS, check_weights, read_checkpoint
+from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.network.options import NetworkOptions, network_part
+from mnist_lstm.training.data_module import BATCH_OPTIONS
+
+OLDER_DATA: dict[str, Any] = {"split": "random"}
+"""Options of the data before they existed."""
+
+
+class Checkpoint:
+    """A checkpoint that a command starts from.
+
+    Args:
+        name: a file, or last or best: of the run whose ``config.yaml`` is given, else of the newest run.
+        runs: folder of the runs.
+        configs: paths of the configs that are given.
+
+    Attributes:
+        path: the file.
+        content: Lightning's checkpoint, checked, under today's names.
+        options: by group, model or data, the options that it was made with.
+
+    Raises:
+        InputError: there is no such file or run, it is not a checkpoint, or it has unknown options.
+    """
+
+    def __init__(self, name: str, runs: Path, configs: list[Path]) -> None:
+        own = [file.parent for file in configs if file.match("version_*/config.yaml")]
+        if name in ("last", "best") and own:
+            file = own[-1] / "checkpoints" / f"{name}.ckpt"
+            if not file.is_file():
+                raise InputError(f"--ckpt_path {name}: the run of the config, {own[-1]}, has no such checkpoint")
+            name = str(file)
+        self.path = find_checkpoint(name, runs)
+        self.content = read_checkpoint(self.path)
+        hyper_parameters = self.content["hyper_parameters"]
+        network = {**vars(NetworkOptions(**network_part(hyper_parameters)))}  # with the defaults of missing ones
+        training = {name: hyper_parameters[name] for name in OTHER_OPTIONS & hyper_parameters.keys()}
+        data: dict[str, Any] = self.content["datamodule_hyper_parameters"]
+        unknown = sorted(data.keys() - set(BATCH_OPTIONS))
+        if unknown:
+            raise InputError(f"{self.path}: has options that this version does not know: {', '.join(unknown)}")
+        self.options = {"model": network | training, "data": OLDER_DATA | data if data else {}}
+
+    def arguments(self) -> list[str]:
+        """Return its options as arguments of the command line."""
+        return [
+            f"--{group}.{name}={_to_text(f'--{group}.{name}', value, self.path)}"
+            for group, options in self.options.items()
+            for name, value in options.items()
+        ]
+
+    def describe_options(self, without: Namespace, final: Namespace) -> list[str]:
+        """Say which options come from the checkpoint and which from the command line.
+
+        Args:
+            without: what the configs and the command line say without the checkpoint.
+            final: what counts.
+        """
+        kept, given = [], []
+        for group, options in self.options.items():
+            for name, value in options.items():
+                if final[group][name] != value:
+                    given.append(f"{group}.{name} {final[group][name]} (was {value})")
+                elif without[group][name] != value:
+                    kept.append(f"{group}.{name} {value}")
+        lines = ["options     of model and data from the checkpoint, of the trainer from configs and command line"]
+        lines += [f"checkpoint's  {', '.join(kept)}"] if kept else []
+        return lines + ([f"given now   {', '.join(given)}"] if given else [])
+
+    def check_network(self, options: dict[str, Any]) -> None:
+        """Refuse weights that do not fit the network that ``options`` describe.
+
+        Raises:
+            InputError: names the weight.
+        """
+        with torch.device("meta"):
+            network = RowLSTM(**network_part(options) | {"init": "pytorch", "forget_bias": None})
+        weights = {name.removeprefix("model."): weight for name, weight in self.content["state_dict"].items()}
+        check_weights(weights, network.state_dict(), self.path)
+
+    def check_resumable(self, data: Namespace, trainer: Namespace) -> int:
+        """Refuse to resume a finished run, one on other images, or weights without the state of a run.
+
+        Returns:
+            Steps that have been trained.
+
+        Raises:
+            InputError: says what to do instead.
+        """
+        try:
+            epochs = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            steps: int = self.content["global_step"]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{self.path}: holds weights but not the state of a run; it cannot be resumed") from error
+        for name in ("dataset", "val_size", "split", "split_seed"):
+            before = self.options["data"].get(name)
+            if self.options["data"] and before != data[name]:
+                raise InputError(
+                    f"{self.path}: was trained with --data.{name} {before} and cannot continue with {data[name]}: "
+                    "its best accuracy is of other images; start a new run without --ckpt_path"
+                )
+        for unit, done, maximum in (("epochs", epochs, trainer.max_epochs), ("steps", steps, trainer.max_steps)):
+            if maximum is not None and 0 <= maximum <= done:
+                raise InputError(
+                    f"{self.path}: has been trained for {done:,} {unit} already; "
+                    f"give more, such as --trainer.max_{unit} {2 * done}"
+                )
+        return steps
+
+
+def insert_after_configs(args: list[str], options: list[str]) -> list[str]:
+    """Insert options where they override configs and are overridden by all else.
+
+    Args:
+        args: command and arguments.
+        options: to insert.
+    """
+    configs, others = [], []
+    rest = iter(args[1:])
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs += [arg, next(rest, "")]
+        elif arg.startswith("--config="):
+            configs.append(arg)
+        else:
+            others.append(arg)
+    return [args[0], *configs, *options, *others]
+
+
+def _to_text(name: str, value: Any, path: Path) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise InputError(f"{path}: option {name} is a {type(value).__name__}, not a plain value")

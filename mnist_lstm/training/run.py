@@ -1,0 +1,180 @@
+"""Fit, test the best checkpoint once, and summarise; also usable without the command line.
+
+folder = new_run(Path("runs"), "digits")
+trainer = Trainer(max_epochs=5, callbacks=run_callbacks(folder), logger=RunLogger(folder.parent, "", folder.name))
+result = fit(trainer, DigitClassifier(), MNISTDataModule("digits"), folder)
+print(test_checkpoint(trainer, data, result.checkpoint, "auto"))
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
+
+from mnist_lstm.errors import InputError
+from mnist_lstm.training import report
+from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, checkpoint_callbacks
+from mnist_lstm.training.callbacks.progress import progress_callbacks
+from mnist_lstm.training.callbacks.tensorboard import Explanations, HyperParameters, Pictures, writer_of
+from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.module import DigitClassifier
+from mnist_lstm.training.overhead import reduce_overhead
+from mnist_lstm.training.threads import lacks_bfloat16, training_threads
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a fit has left.
+
+    Attributes:
+        seconds: of training and validation.
+        steps: of this fit, without those of a run that it resumed.
+        epochs: of the whole training.
+        checkpoint: the best, or the last of a run without validation; None if none were kept.
+        val_acc: accuracy, 0 to 1, of the best checkpoint; None without validation.
+        curves: the learning curves as a PNG file; None if nothing was logged to TensorBoard.
+    """
+
+    seconds: float
+    steps: int
+    epochs: int
+    checkpoint: Path | None
+    val_acc: float | None
+    curves: Path | None
+
+
+def run_callbacks(
+    folder: Path,
+    *,
+    logs: bool = True,
+    checkpoints: bool = True,
+    validates: bool = True,
+    pictures_every_n_epochs: int = 5,
+    explain_every_n_epochs: int = 0,
+    resumed_from: Path | None = None,
+    options: dict[str, Any] | None = None,
+) -> list[Callback]:
+    """Return the callbacks of a run, in any order with those of the user.
+
+    Args:
+        folder: of the run.
+        logs: whether there is a logger.
+        checkpoints: whether to keep checkpoints.
+        validates: whether there are validation images.
+        pictures_every_n_epochs: for TensorBoard; 0 for none.
+        explain_every_n_epochs: for TensorBoard; 0 for none.
+        resumed_from: the checkpoint that the run resumes from.
+        options: for the HPARAMS tab, beside those of module and data module.
+    """
+    callbacks: list[Callback] = []
+    if logs:
+        callbacks += [LearningRateMonitor("step"), HyperParameters(options)]
+        callbacks += [Pictures(pictures_every_n_epochs)] if pictures_every_n_epochs else []
+        callbacks += [Explanations(explain_every_n_epochs)] if explain_every_n_epochs else []
+    if checkpoints:
+        callbacks += checkpoint_callbacks(folder / "checkpoints", validates=validates, resumed_from=resumed_from)
+    return callbacks
+
+
+def fit(
+    trainer: Trainer,
+    model: DigitClassifier,
+    data: MNISTDataModule,
+    folder: Path | None = None,
+    ckpt_path: Path | None = None,
+) -> Result:
+    """Train, and draw the curves.
+
+    Args:
+        trainer: with `run_callbacks`.
+        model: to train.
+        data: to train on.
+        folder: of the run, for the curves; default: none are drawn.
+        ckpt_path: checkpoint of `fit` to resume from.
+
+    Raises:
+        InputError: the state in the checkpoint is damaged.
+        TrainingError: the loss became infinite or NaN.
+    """
+    reduce_overhead(trainer)
+    steps_before: list[int] = []
+    started = LambdaCallback(on_train_start=lambda trainer, _: steps_before.append(trainer.global_step))
+    trainer.callbacks.append(started)  # type: ignore[attr-defined]
+    start = time.perf_counter()
+    curves = None
+    try:
+        with _cpu_threads(trainer, model, data):
+            trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if ckpt_path is None or steps_before or isinstance(error, InputError):
+            raise
+        raise InputError(f"{ckpt_path}: the state of its run is damaged ({error!r})") from error
+    finally:
+        if folder is not None and trainer.is_global_zero:
+            curves = report.draw_curves(folder, f"{folder.parent.name}, {folder.name}")
+    ours = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint | LastCheckpoint))
+    kept = next((c for c in ours if c.best_model_path), None)
+    score = kept.best_model_score if kept else None
+    return Result(
+        seconds=time.perf_counter() - start,
+        steps=trainer.global_step - sum(steps_before),
+        epochs=trainer.current_epoch,
+        checkpoint=Path(os.path.relpath(kept.best_model_path)) if kept else None,
+        val_acc=None if score is None else float(score),
+        curves=Path(os.path.relpath(curves)) if curves else None,
+    )
+
+
+def test_checkpoint(trainer: Trainer, data: MNISTDataModule, checkpoint: Path, accelerator: Any) -> float:
+    """Test a checkpoint in a fresh trainer, in float32, and write the result to the logger of ``trainer``.
+
+    The trainer that has trained would test the raw weights where the file holds averaged ones.
+
+    Returns:
+        Accuracy, 0 to 1.
+    """
+    callbacks, enabled = progress_callbacks(trainer.progress_bar_callback is not None, "test")
+    fresh = Trainer(
+        accelerator=accelerator,
+        devices=1,
+        logger=False,
+        callbacks=callbacks,
+        enable_progress_bar=enabled,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    model = DigitClassifier.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    (metrics,) = fresh.test(model, datamodule=data, verbose=False)
+    writer = writer_of(trainer)
+    if writer is not None:
+        report.write_test(writer, metrics, model.test_confusion.compute(), trainer.global_step)
+    return float(metrics["test/acc"])
+
+
+@contextlib.contextmanager
+def _cpu_threads(trainer: Trainer, model: DigitClassifier, data: MNISTDataModule) -> Iterator[None]:
+    """Use as many threads as pay on a CPU, and warn if the precision does not."""
+    if trainer.strategy.root_device.type != "cpu":
+        yield
+        return
+    if str(trainer.precision).startswith("bf16") and lacks_bfloat16() and trainer.is_global_zero:
+        print(
+            f"mnist-lstm: warning: --trainer.precision {trainer.precision} is slower than 32-true here: this CPU has "
+            "neither AMX nor AVX512-BF16; take --config configs/cpu.yaml",
+            file=sys.stderr,
+        )
+    before = torch.get_num_threads()
+    rnn = model.model.rnn
+    torch.set_num_threads(training_threads(data.hparams["batch_size"], rnn.input_size, rnn.hidden_size))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

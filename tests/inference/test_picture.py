@@ -1,0 +1,247 @@
+"""Finding digits in pictures of every kind and bringing them into MNIST's form."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from drawing import STROKES, draw, paper
+from PIL import Image
+
+from mnist_lstm.data.datasets import load_sklearn_digits
+from mnist_lstm.inference import Classifier, load_classifier
+from mnist_lstm.inference.picture import find_digits, is_mnist
+from mnist_lstm.inference.picture.ground import otsu
+from mnist_lstm.inference.read import from_image
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
+def multiplied(digit: int, ground: np.ndarray) -> np.ndarray:
+    """Draw with ink that absorbs a share of the light on the ground."""
+    ink = draw(digit, size=ground.shape, ink=90, paper=255) / 255
+    return as_levels(ground * ink)
+
+
+def as_levels(shares: np.ndarray) -> np.ndarray:
+    return np.rint(255 * shares.clip(0, 1)).astype(np.uint8)
+
+
+def lines(size: tuple[int, int], *, every: int, both: bool, level: float = 0.6, width: int = 1) -> np.ndarray:
+    ground = paper(size, shade=0.1)
+    for offset in range(width):
+        ground[every // 2 + offset :: every] *= level
+        if both:
+            ground[:, every // 3 + offset :: every] *= level
+    return ground
+
+
+def shadow(size: tuple[int, int]) -> np.ndarray:
+    ground = paper(size)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    return ground * np.where(x + 0.4 * y > 0.6 * size[1], 0.55, 1.0)
+
+
+def speckled(digit: int) -> np.ndarray:
+    image = draw(digit)
+    for y, x in np.random.default_rng(1).integers(4, 150, (12, 2)):
+        image[y : y + 3, x : x + 3] = 40
+    return image
+
+
+def on_a_desk(digit: int) -> np.ndarray:
+    scene = np.full((300, 400), 50, dtype=np.uint8)
+    scene[40:250, 60:330] = draw(digit, size=(210, 270), height=100, width=7)
+    return scene
+
+
+def salted(image: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.where(rng.random(image.shape) < 0.1, rng.choice([0, 255], image.shape), image).astype(np.uint8)
+
+
+PICTURES: dict[str, Callable[[int], np.ndarray]] = {
+    "dark on light": draw,
+    "light on dark": lambda d: draw(d, ink=240, paper=20),
+    "inverted": lambda d: 255 - draw(d),
+    "thin pen": lambda d: draw(d, width=2),
+    "thick marker": lambda d: draw(d, width=20),
+    "faint pencil": lambda d: draw(d, ink=195, paper=220),
+    "small scrap": lambda d: draw(d, height=17, width=2, size=(25, 22)),
+    "pixel drawing, black": lambda d: draw(d, height=17, width=2, size=(28, 28), ink=0, paper=255),
+    "pixel drawing, white": lambda d: draw(d, height=17, width=2, size=(28, 28), at=(1, 2), ink=255, paper=0),
+    "in a corner": lambda d: draw(d, height=60, width=6, size=(400, 500), at=(10, 12)),
+    "in the other corner": lambda d: draw(d, height=60, width=6, size=(400, 500), at=(320, 440)),
+    "small and white on a large canvas": lambda d: draw(
+        d, height=25, width=3, size=(400, 600), at=(300, 500), ink=255, paper=0
+    ),
+    "small and black on a large canvas": lambda d: draw(
+        d, height=25, width=3, size=(400, 600), at=(30, 50), ink=0, paper=255
+    ),
+    "close crop": lambda d: draw(d, height=88, width=10, size=(100, 72)),
+    "uneven paper": lambda d: multiplied(d, paper((200, 160), shade=0.8)),
+    "noisy paper": lambda d: multiplied(d, paper((200, 160), noise=0.04)),
+    "shadow": lambda d: multiplied(d, shadow((240, 200))),
+    "ruled": lambda d: multiplied(d, lines((240, 200), every=40, both=False)),
+    "squared": lambda d: multiplied(d, lines((240, 200), every=25, both=True)),
+    "squared, dark lines": lambda d: multiplied(d, lines((240, 200), every=50, both=True, level=0.45)),
+    "specks": speckled,
+    "sheet on a desk": on_a_desk,
+    "salt and pepper": lambda d: salted(draw(d)),
+    "phone photo": lambda d: multiplied(d, paper((1000, 1300), shade=0.6, noise=0.02)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_digits_are_read_in_pictures_of_every_kind(classifier: Classifier, name: str) -> None:
+    predictions = classifier([PICTURES[name](digit) for digit in STROKES])
+    assert [prediction.digit for prediction in predictions] == list(STROKES)
+    for prediction in predictions:
+        assert is_mnist(prediction.seen).all()
+
+
+def test_phone_photos_of_4000_by_3000_pixels_are_read(classifier: Classifier) -> None:
+    photo = Image.fromarray(multiplied(7, paper((600, 800), shade=0.5))).resize((4000, 3000)).convert("RGB")
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG")
+    assert classifier(Image.open(buffer)).digit == 7
+
+
+def test_mnist_images_reach_the_network_unchanged() -> None:
+    images, _ = load_sklearn_digits()
+    assert is_mnist(images).all()
+    seen = [prediction.seen[0] for prediction in load_classifier()(images[:50])]
+    np.testing.assert_array_equal(np.stack(seen), images[:50])
+
+
+def test_is_mnist_rejects_other_forms() -> None:
+    digit = load_sklearn_digits()[0][0]
+    moved = np.roll(digit, 4, axis=1)
+    small = np.zeros_like(digit)
+    small[7:21, 7:21] = digit[::2, ::2]
+    assert is_mnist(np.stack([digit, 255 - digit, moved, small, np.zeros_like(digit)])).tolist() == [True] + [False] * 4
+
+
+@pytest.mark.parametrize("change", ["inverted", "enlarged", "jpeg"])
+def test_altered_mnist_image_is_restored(change: str) -> None:
+    for digit in load_sklearn_digits()[0][:40]:
+        image = Image.fromarray(digit)
+        if change == "inverted":
+            image = Image.fromarray(255 - digit)
+        elif change == "enlarged":
+            canvas = Image.new("L", (600, 400))
+            canvas.paste(image.resize((280, 280), Image.Resampling.BICUBIC), (290, 10))
+            image = canvas
+        else:
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=60)
+            image = Image.open(buffer)
+        (seen,) = find_digits(from_image(image)[0].astype(np.float32) / 255)
+        assert np.corrcoef(seen.ravel(), digit.ravel())[0, 1] > 0.85
+
+
+def test_bar_of_a_close_crop_is_not_removed_as_a_ruled_line(classifier: Classifier) -> None:
+    seven = np.full((100, 70), 255, dtype=np.uint8)
+    seven[:6] = 0
+    for y in range(100):
+        x = int(62 - 0.45 * y)
+        seven[y, x : x + 7] = 0
+    assert classifier(seven).digit == 7
+
+
+@pytest.mark.parametrize("angle", [0, 6, 15])
+def test_sheet_lying_askew_on_a_desk_is_cut_out(classifier: Classifier, angle: float) -> None:
+    for digit in STROKES:
+        sheet = Image.fromarray(draw(digit, size=(260, 200), height=120, width=8)).convert("LA")
+        turned = sheet.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
+        desk = Image.new("L", (600, 450), 60)
+        desk.paste(turned.getchannel("L"), (150, 60), turned.getchannel("A"))
+        assert classifier(desk).digit == digit
+
+
+def test_form_box_around_a_digit_is_removed(classifier: Classifier) -> None:
+    for digit in STROKES:
+        form = draw(digit, size=(220, 180))
+        form[30:34, 20:160] = form[186:190, 20:160] = form[30:190, 20:24] = form[30:190, 156:160] = 0
+        assert classifier(form).digit == digit
+
+
+@pytest.mark.parametrize("height", [60, 150, 350])
+def test_hair_line_is_read(classifier: Classifier, height: int) -> None:
+    size = height + 60
+    for digit in STROKES:
+        assert classifier(draw(digit, height=height, width=1, size=(size, size))).digit == digit
+
+
+EMPTY = {
+    "slanted shadow": np.where(np.add.outer(np.arange(480), 0.6 * np.arange(640)) > 450, 230, 115).astype(np.uint8),
+    "squared paper": np.where(np.logical_or.outer(np.arange(480) % 40 == 0, np.arange(640) % 40 == 0), 150, 230).astype(
+        np.uint8
+    ),
+    "white": np.full((50, 60), 255, dtype=np.uint8),
+    "black": np.zeros((28, 28), dtype=np.uint8),
+    "grey": np.full((300, 200), 130, dtype=np.uint8),
+    "one pixel": np.full((1, 1), 130, dtype=np.uint8),
+    "one row": np.full((1, 100), 130, dtype=np.uint8),
+    "gradient": np.tile(np.linspace(60, 220, 160), (200, 1)).astype(np.uint8),
+    **{f"paper {seed}": as_levels(paper((200, 160), seed)) for seed in range(5)},
+    **{f"noise {seed}": as_levels(paper((120, 90), seed, noise=0.05)) for seed in range(5)},
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_picture_without_writing_is_empty(classifier: Classifier, name: str) -> None:
+    prediction = classifier(EMPTY[name])
+    assert prediction.status == "empty"
+    assert (prediction.digit, prediction.probability, prediction.probabilities) == (None, None, None)
+    assert prediction.seen.shape == (0, 28, 28)
+    assert classifier(EMPTY[name], split=True).status == "empty"
+
+
+def row_of(digits: list[int], gap: int = 25) -> np.ndarray:
+    return np.hstack([draw(digit, size=(160, 60 + gap)) for digit in digits])
+
+
+@pytest.mark.parametrize("digits", [[1, 2], [4, 7], [2, 4, 1], [7, 7, 2, 3], [1, 1, 1]])
+def test_several_digits_are_reported_or_split(classifier: Classifier, digits: list[int]) -> None:
+    picture = row_of(digits)
+    prediction = classifier(picture)
+    assert (prediction.status, prediction.digit) == ("several", None)
+    assert f"{len(digits)} digits" in prediction.message
+    prediction = classifier(picture, split=True)
+    assert prediction.digit == "".join(map(str, digits))
+    assert len(prediction.probabilities) == len(prediction.seen) == len(digits)
+    expected = np.prod([max(row) for row in prediction.probabilities])
+    assert prediction.probability == pytest.approx(expected)
+    assert classifier(picture.max() - picture, split=True).digit == prediction.digit
+
+
+def test_split_returns_a_string_for_a_single_digit(classifier: Classifier) -> None:
+    assert classifier(draw(7), split=True).digit == "7"
+
+
+def test_separate_strokes_of_a_digit_are_merged(classifier: Classifier) -> None:
+    picture = draw(4)
+    # lift the pen between the two strokes
+    rows = slice(100, 112)
+    picture[rows] = np.where(picture[rows] < 100, 235, picture[rows])
+    prediction = classifier(picture)
+    assert prediction.status != "several"
+    assert prediction.seen.shape == (1, 28, 28)
+
+
+def test_stroke_width_is_brought_near_to_mnists() -> None:
+    shares = []
+    for width in (2, 9, 24):
+        (seen,) = find_digits(draw(7, width=width).astype(np.float32) / 255)
+        shares.append((seen > 127).sum())
+    # as drawn, the areas are 1 : 4 : 12
+    assert shares[2] / shares[0] < 6
+
+
+def test_otsu_threshold_lies_in_the_gap() -> None:
+    rng = np.random.default_rng(0)
+    assert 0.35 < otsu(np.concatenate([rng.normal(0.2, 0.03, 500), rng.normal(0.7, 0.05, 80)])) < 0.6

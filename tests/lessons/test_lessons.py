@@ -1,0 +1,304 @@
+"""The claim of each lesson, at a reduced size."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Command
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import nn
+
+from mnist_lstm.data import datasets
+from mnist_lstm.data.format import normalise
+from mnist_lstm.lessons import MODULES, Result, bptt, load, memory, sine, table
+from mnist_lstm.lessons.digits import batches, load_train_and_val
+from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.plots.style import CURVES
+
+REDUCED: dict[str, dict[str, Any]] = {
+    "gates": {},
+    "scratch": {"steps": 100, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "toy": {"seeds": 5},
+    "sine": {"epochs": 12},
+    "vanishing": {"updates": 2, "hidden_size": 12},
+    "forget-bias": {"length": 12, "seeds": 1, "steps": 250, "hidden_size": 16, "learning_rate": 0.01},
+    "cells": {"steps": 67, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "bptt": {"length": 24, "piece": 6, "steps": 300, "hidden_size": 24, "learning_rate": 0.01},
+    "scan": {"side": 7, "steps": 150, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+}
+
+
+def run(name: str, **options: Any) -> Result:
+    lesson = load(name)
+    return lesson.run(lesson.Options(**(REDUCED[name] | options)))
+
+
+def test_every_module_is_a_lesson_or_a_helper() -> None:
+    folder = Path(load("gates").__file__).parent
+    helpers = {"__init__", "cli", "digits", "memory", "options"}
+    assert {path.stem for path in folder.glob("*.py")} - helpers == set(MODULES.values())
+    assert set(REDUCED) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_help_shows_the_docstring(name: str, command: Command) -> None:
+    code, out, _ = command("lesson", name, "--help")
+    assert code == 0
+    text = load(name).__doc__
+    assert text.strip() in out, "line breaks of equations are kept"
+    assert len(text.split()) > 100
+    assert "--output" in out
+    code, overview, _ = command("lesson", "--help")
+    assert f"  {name} " in overview
+
+
+TINY: dict[str, dict[str, Any]] = {
+    "gates": {"firmness": 0.01},
+    "scratch": {"steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "toy": {"seeds": 1, "steps": 1, "hidden_size": 1},
+    "sine": {"epochs": 1, "hidden_size": 1, "noise": 0, "ahead": 400, "seed": 2**32 - 1},
+    "vanishing": {"updates": 1, "hidden_size": 2, "batch_size": 1},
+    "forget-bias": {"length": 1, "seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "biases": [-1.5]},
+    "cells": {"steps": 1, "hidden_size": 1, "batch_size": 4096, "dataset": "digits"},
+    "bptt": {"length": 3, "piece": 2, "steps": 1, "hidden_size": 1, "batch_size": 1},
+    "scan": {"side": 7, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+}
+"""The smallest experiments, or nearly."""
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_lesson_writes_figure_and_numbers(name: str, command: Command) -> None:
+    options = [f"--{key}={value}" for key, value in TINY[name].items()]
+    code, out, err = command("lesson", name, *options)
+    assert (code, err) == (0, "")
+    folder = Path("lessons", name, "version_0")
+    assert np.asarray(Image.open(folder / f"{name}.png").convert("L")).std() > 5
+    numbers = json.loads((folder / f"{name}.json").read_text())
+    assert numbers["options"].items() >= TINY[name].items()
+    assert str(folder / f"{name}.png") in out
+    assert out.startswith(load(name).__doc__.splitlines()[0][:60])
+
+
+def test_output_folder_is_as_given_or_new(command: Command) -> None:
+    assert command("lesson", "gates", "--output", "mine")[0] == 0
+    assert {path.name for path in Path("mine").iterdir()} == {"gates.png", "gates.json"}
+    assert command("lesson", "gates")[0] == command("lesson", "gates")[0] == 0
+    assert len(list(Path("lessons/gates").iterdir())) == 2
+
+
+def test_nan_is_an_error_and_leaves_no_folder(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load("gates"), "run", lambda options: Result([], {"loss": float("nan")}, Figure()))
+    code, _, err = command("lesson", "gates")
+    assert code == 1
+    assert re.fullmatch(r"mnist-lstm: error: .*NaN.*--learning_rate\n", err)
+    assert not list(Path("lessons/gates").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["dance"], "'dance'.* gates, scratch"),
+        (["gates", "--firmness", "-1"], "firmness"),
+        (["gates", "--colour", "red"], "colour"),
+        (["gates", "--output", "."], r"--output \.: "),
+        (["bptt", "--piece", "99"], "--piece 99: .*40"),
+        (["forget-bias", "--biases", "[]"], "--biases: "),
+        (["forget-bias", "--biases", "[1, 1.0]"], "--biases: "),
+        (["forget-bias", "--biases", "[.inf]"], "biases"),
+        (["bptt", "--seed", str(2**64)], "seed"),
+        (["sine", "--noise", ".inf"], "noise"),
+        (["sine", "--ahead", "401"], "ahead"),
+        (["cells", "--hidden_size", str(10**9)], "hidden_size"),
+        (["forget-bias", "--biases", "[a]"], "biases"),
+        (["scan", "--side", "9"], "side"),
+        (["toy", "--seeds", "0"], "seeds"),
+    ],
+)
+def test_bad_options_are_named(command: Command, args: list[str], message: str) -> None:
+    Path("here").touch()
+    code, _, err = command("lesson", *args)
+    assert code == 2
+    assert re.search(message, err)
+    assert "Traceback" not in err
+
+
+def test_missing_name_lists_the_lessons(command: Command) -> None:
+    code, out, err = command("lesson")
+    assert (code, out) == (2, "")
+    assert "lessons:" in err
+
+
+def test_gates_write_and_keep_c_and_only_h_is_bounded() -> None:
+    numbers = run("gates").numbers
+    assert numbers["c"][0] == pytest.approx(np.tanh(1.0))
+    assert numbers["change_while_kept"] < 1e-7
+    assert numbers["h"][3] == pytest.approx(0, abs=1e-7)  # kept, but hidden
+    assert numbers["largest_h"] < 1 < 4 < numbers["largest_c"]
+    assert run("gates", firmness=2.0).numbers["change_while_kept"] > 0.05, "a gate with a small logit leaks"
+
+
+def test_scratch_equals_nn_lstm_and_the_two_mistakes_learn_less() -> None:
+    numbers = run("scratch").numbers
+    assert numbers["max_relative_error"]["outputs"] < 1e-6
+    assert numbers["max_relative_error"]["gradients"] < 1e-6
+    assert max(numbers["loss_differences"][:20]) < 1e-3
+    theirs, ours = numbers["accuracy"]["nn.LSTM"], numbers["accuracy"]["equations"]
+    assert theirs > 0.7
+    assert abs(ours - theirs) < 0.05
+    assert numbers["accuracy"]["loops over the batch"] < 0.3
+    changes = dict(numbers["change_by_neighbours"])
+    assert changes.pop("loops over the batch") > 1e-3
+    assert max(changes.values()) < 1e-5
+    assert numbers["accuracy"]["weights not parameters"] < theirs - 0.1
+    assert numbers["trained_weights"]["weights not parameters"] == 24 * 10 + 10, "the head alone"
+
+
+def test_looping_over_the_batch_mixes_images() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(4, 28, 28)
+    wrong, right = load("scratch").LoopsOverTheBatch(8), RowLSTM(hidden_size=8, bidirectional=False)
+    assert not torch.allclose(wrong(images)[1:], wrong(images[1:]))
+    torch.testing.assert_close(right(images)[1:], right(images[1:]))
+    other = images.clone()
+    other[:, :27] = 0  # only the last row matters
+    torch.testing.assert_close(wrong(other), wrong(images))
+
+
+def test_toy_learns_little_in_five_updates() -> None:
+    numbers = run("toy").numbers
+    assert numbers["loss_after_5"] > 0.9 * numbers["loss_at_start"]
+    assert all(20 < steps < 300 for steps in numbers["updates_to_learn"])
+    assert run("toy", steps=5).numbers["updates_to_learn"] == [None] * 5
+
+
+def test_sine_forecasts_stay_above_the_noise_floor() -> None:
+    numbers = run("sine").numbers
+    assert numbers["train_windows"] == 596
+    ours, theirs, naive = (numbers[name]["held_out_mse"] for name in ("equations", "nn.LSTM", "last value"))
+    assert ours == pytest.approx(theirs, rel=0.02)
+    assert 0.04 < theirs < 0.8 * naive
+    assert numbers["nn.LSTM"]["train_mse"] > 0.04
+    assert numbers["divided_by_the_wrong_count"] < 0.04
+    assert numbers["max_difference_after_loading"] < 1e-5
+    errors = list(numbers["mse_by_steps_ahead"].values())
+    assert errors[0] == pytest.approx(theirs, rel=0.02)
+    assert errors[-1] > 2 * errors[0]
+
+
+def test_roll_out_feeds_forecasts_back() -> None:
+    class Sum(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return windows.sum(dim=1)
+
+    assert sine.roll_out(Sum(), torch.tensor([[1.0, 1, 1, 1]]), 3).tolist() == [[4, 7, 13]]
+
+
+def test_gradients_vanish_but_not_through_open_gates() -> None:
+    numbers = run("vanishing").numbers
+    assert numbers["slopes"]["sigmoid"] == pytest.approx(0.25, abs=1e-4)
+    assert numbers["slopes"]["tanh"] == pytest.approx(1, abs=1e-4)
+    assert numbers["slopes"]["iterated"][5] < 0.25**5
+    before = numbers["first_over_last"]["before"]
+    for name in ("RNN", "GRU", "LSTM"):
+        assert before[name][400] < before[name][100] < before[name][28] < 1e-3
+    assert before["LSTM, forget bias 5"][100] > 1e-2
+    assert before["LSTM"][28] < 100 * before["RNN"][28], "the open gate matters, not the LSTM"
+    for paths in numbers["paths"].values():
+        assert min(paths["rest"]) > 0
+        assert all(low < high for low, high in zip(paths["cell"][1:], paths["cell"], strict=False))
+    assert numbers["paths"]["0"]["cell"][-1] < 1e-5 * numbers["paths"]["0"]["cell"][0]
+    assert numbers["paths"]["5"]["cell"][-1] > 0.5 * numbers["paths"]["5"]["cell"][0]
+    exploding = numbers["exploding"]
+    assert exploding["maximum_norm"]["not clipped"] > 5
+    assert exploding["final_loss"]["clipped"] < exploding["final_loss"]["not clipped"]
+
+
+def test_larger_forget_bias_solves_sooner() -> None:
+    updates = run("forget-bias").numbers["updates_until_solved"]
+    assert updates["0.0"] == [None]
+    assert updates["5.0"][0] < 250
+    assert updates["5.0"][0] < (updates["1.0"][0] or 251)
+
+
+def test_cells_have_the_expected_sizes_and_learn() -> None:
+    numbers = run("cells").numbers
+    weights, accuracy = numbers["weights"], numbers["accuracy"]
+    head = 24 * 10 + 10
+    recurrent = {name: weights[name] - head for name in ("RNN", "GRU", "LSTM")}
+    assert recurrent["GRU"] == 3 * recurrent["RNN"]
+    assert recurrent["LSTM"] == 4 * recurrent["RNN"]
+    assert accuracy["LSTM"] > 0.7
+    assert accuracy["GRU"] > 0.7
+    assert recurrent["LSTM"] * 2 == weights["bidirectional LSTM"] - (2 * 24 * 10 + 10)
+    assert {curve[-1][0] for curve in numbers["curves"].values()} == {REDUCED["cells"]["steps"]}
+    assert max(numbers["max_relative_error"].values()) < 1e-5
+
+
+def test_truncated_gradients_learn_only_the_near_cue() -> None:
+    numbers = run("bptt").numbers
+    losses = numbers["losses"]
+    assert losses["near"]["whole"] < 0.5
+    assert losses["near"]["truncated"] < 0.5
+    assert losses["far"]["whole"] < 0.5
+    assert losses["far"]["truncated"] > 1
+    assert numbers["bytes_kept"]["truncated"] < 0.6 * numbers["bytes_kept"]["whole"]
+
+
+@pytest.mark.parametrize("piece", [2, 3, 5, 7])
+def test_truncation_changes_gradients_but_not_outputs(piece: int) -> None:
+    torch.manual_seed(0)
+    model = RowLSTM(input_size=4, hidden_size=8, num_classes=4, bidirectional=False)
+    sequences = torch.randn(3, 7, 4, requires_grad=True)
+    whole, cut = (bptt.forward(model, sequences, size) for size in (None, piece))
+    torch.testing.assert_close(cut, whole)
+    (gradient,) = torch.autograd.grad(cut.sum(), sequences)
+    assert not gradient[:, :-piece].any()
+    assert gradient[:, -piece:].abs().sum(dim=(0, 2)).min() > 0
+
+
+def test_scan_order_matters() -> None:
+    numbers = run("scan").numbers
+    accuracy = numbers["accuracy"]
+    assert min(accuracy["rows"], accuracy["columns"]) > max(accuracy["pixels"], accuracy["permuted"]) + 0.1
+
+
+def test_cues_are_at_the_given_step() -> None:
+    sequences, cues = memory.draw(50, 9, torch.Generator().manual_seed(0), place=3)
+    assert sequences.shape == (50, 9, 4)
+    assert torch.equal(sequences[:, 3], torch.eye(4)[cues])
+    assert sequences[:, [0, 8]].std() == pytest.approx(memory.NOISE, rel=0.2)
+    assert set(cues.tolist()) == {0, 1, 2, 3}
+
+
+def test_batches_hold_every_image_once_before_any_again() -> None:
+    drawn = torch.cat(batches(10, 5, 4, seed=1))
+    assert len(drawn) == 20
+    assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
+    assert torch.equal(drawn, torch.cat(batches(10, 5, 4, seed=1)))
+    assert not torch.equal(drawn, torch.cat(batches(10, 5, 4, seed=2)))
+
+
+def test_lessons_do_not_read_test_images() -> None:
+    train, val, description = load_train_and_val("digits", "data")
+    test = normalise(torch.tensor(datasets.load_split("digits", "test").images))
+    tested = {image.numpy().tobytes() for image in test}
+    assert len(tested) > 300
+    assert not tested & {image.numpy().tobytes() for split in (train, val) for image in split[0]}
+    assert "not MNIST" in description
+
+
+def test_curves_differ_in_colour_and_style() -> None:
+    assert len({colour for colour, _ in CURVES}) == len({style for _, style in CURVES}) == len(CURVES) == 4
+
+
+def test_table_columns_are_aligned() -> None:
+    assert table(["name", "n"], [["a", "10"], ["long name", "5"]]) == [
+        "name        n",
+        "a          10",
+        "long name   5",
+    ]

@@ -1,0 +1,177 @@
+"""scripts/benchmark.py runs, compares the right things, and writes its results; how long they take is not tested."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import REPOSITORY
+
+from mnist_lstm.data import datasets
+from mnist_lstm.network.model import RowLSTM
+
+SCRIPT = REPOSITORY / "scripts" / "benchmark.py"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch):
+    """The script as a module; its parts are imported as it imports them."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import benchmark
+
+    return benchmark
+
+
+@pytest.fixture
+def data_dir(archives: Path) -> str:
+    """A folder with the tiny MNIST, unpacked."""
+    datasets.prepare("mnist", "data", archives)
+    return "data"
+
+
+def test_train_measures_all_rivals_in_turn(benchmark, data_dir: str) -> None:
+    args = ["train", "--rounds", "2", "--hidden_size", "8", "--data_dir", data_dir, "--output", "train.json"]
+    assert benchmark.main(args) == 0
+    result = json.loads(Path("train.json").read_text(encoding="utf-8"))
+    assert result["subject"] == "train"
+    assert result["machine"]["torch"] == torch.__version__
+    assert {name: len(seconds) for name, seconds in result["times"].items()} == {
+        "fit: its steps": 2,
+        "fit: its epoch with validation and checkpoints": 2,
+        "fit: its pause between epochs": 2,
+        "the bare loop": 2,
+        "the limit": 2,
+        "the tutorial loop": 2,
+        "... on one thread": 2,
+    }
+    assert len(result["ratios"]) == 6
+    assert result["steps"] == 6, "350 images in batches of 64"
+    assert not Path("runs").exists()
+
+
+def test_tutorial_network_computes_the_same_as_ours(benchmark) -> None:
+    from benchmarks.rivals import Tutorial
+
+    ours, theirs = RowLSTM(hidden_size=64, bidirectional=False, init="pytorch"), Tutorial()
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        other.data.copy_(own)
+    images = torch.randn(5, 28, 28)
+    assert torch.equal(ours(images), theirs(images))
+
+
+def test_tutorial_loop_reads_inputs_from_0_to_1(benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.rivals import Tutorial, tutorial_loop
+
+    batches = []
+    forward = Tutorial.forward
+    monkeypatch.setattr(Tutorial, "forward", lambda self, images: batches.append(images) or forward(self, images))
+    tutorial_loop(Path(data_dir), seed=0, limit=2)
+    assert [batch.shape for batch in batches] == [(64, 28, 28)] * 2
+    assert all((batch.min(), batch.max()) == (0, 1) for batch in batches)
+
+
+def test_loop_that_does_not_learn_is_refused(benchmark) -> None:
+    from benchmarks.rivals import check_that_it_learns
+
+    check_that_it_learns("good", [2.0 - 0.01 * step for step in range(100)])
+    with pytest.raises(RuntimeError, match="bad does not learn"):
+        check_that_it_learns("bad", [2.0] * 100)
+
+
+def test_candidates_run_in_turn_and_ratios_are_taken_per_round(benchmark) -> None:
+    from benchmarks.measure import compare, interleave
+
+    order: list[str] = []
+    times = interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
+    assert order == ["a", "b"] * 3, "one round warms up"
+    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 2, "b": 2}
+    row = compare({"a": [1.0, 20.0, 3.0], "b": [2.0, 10.0, 3.0]}, "a", "b")
+    assert (row["ratio"], row["min"], row["max"], row["rounds"]) == (1.0, 0.5, 2.0, 3)
+
+
+def test_infer_counts_equal_answers(benchmark, data_dir: str, capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.main(["infer", "--rounds", "1", "--data_dir", data_dir, "--output", "infer.json"]) == 0
+    result = json.loads(Path("infer.json").read_text(encoding="utf-8"))
+    assert result["images"] == 100
+    assert result["same answers"] == 100
+    assert "classifier(images)" in capsys.readouterr().out
+
+
+def test_augment_compares_with_libraries_and_a_training_step(
+    benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from benchmarks import augment
+
+    monkeypatch.setattr(augment, "REPEATS", 1)
+    monkeypatch.setitem(sys.modules, "kornia.augmentation", None)  # as if it were not installed
+    assert benchmark.main(["augment", "--rounds", "1", "--data_dir", data_dir, "--output", "augment.json"]) == 0
+    result = json.loads(Path("augment.json").read_text(encoding="utf-8"))
+    assert result["images"] == 128
+    step = "a step of the record's network, bfloat16"
+    assert [row["what"] for row in result["ratios"]] == ["distort", "distort", "deskew", step]
+    assert "kornia is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "args", [["startup", "--rounds", "1"], ["scale", "--rounds", "1", "--quick", "--plot", "a.png"]]
+)
+def test_startup_and_scale_run(args: list[str]) -> None:
+    result = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert ("exponent" in result.stdout) == (args[0] == "scale")
+
+
+@pytest.mark.slow
+def test_race_compares_accuracies(benchmark, data_dir: str) -> None:
+    assert benchmark.main(["race", "--rounds", "1", "--data_dir", data_dir, "--output", "race.json"]) == 0
+    result = json.loads(Path("race.json").read_text(encoding="utf-8"))
+    assert {name: len(shares) for name, shares in result["accuracies"].items()} == {"fit": 1, "the tutorial loop": 1}
+
+
+@pytest.mark.slow
+def test_gpu_measures_both_configs(benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import gpu
+
+    # the CPU in the place of a GPU: what is run and returned is the same
+    for name in ("gpu", "gpu_mixed"):
+        Path(f"{name}.yaml").write_text("trainer: {accelerator: cpu, max_epochs: 1}")
+    monkeypatch.setattr(gpu, "CONFIGS", Path.cwd())
+    monkeypatch.setattr(gpu, "_kernels", lambda dtype: {"cudnn": True, "launches": 1})
+    cuda = SimpleNamespace(is_available=lambda: True, set_sync_debug_mode=lambda mode: None)
+    monkeypatch.setattr(gpu, "torch", SimpleNamespace(cuda=cuda))
+    assert benchmark.main(["gpu", "--rounds", "1", "--data_dir", data_dir, "--output", "gpu.json"]) == 0
+    result = json.loads(Path("gpu.json").read_text(encoding="utf-8"))
+    assert result["kernels"].keys() == {"32-true", "bf16-mixed", "16-mixed"}
+    for name in ("gpu", "gpu_mixed"):
+        assert {row["over"] for row in result[name]["ratios"]} == {"the bare loop", "the limit"}
+        assert (result[name]["waits"], result[name]["steps"]) == (0, 3), "350 images in batches of 128"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["gpu", "--data_dir", "nowhere"], "no CUDA GPU"),
+        (["train", "--output", "there.json"], "--output there.json: exists"),
+        (["scale", "--plot", "there.json"], "--plot there.json: exists"),
+        (["infer", "--ckpt_path", "none.ckpt"], "none.ckpt"),
+    ],
+)
+def test_bad_input_is_reported_in_one_line(
+    benchmark,
+    args: list[str],
+    message: str,
+    data_dir: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("there.json").touch()
+    assert benchmark.main(args) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("benchmark: error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
