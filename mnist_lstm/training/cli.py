@@ -45,9 +45,11 @@ class MNISTCLI(ParsingCLI):
 
     Attributes:
         run_folder: of ``fit``; None for other commands and for a fast dev run.
+        steps_before: that the checkpoint has been trained for.
     """
 
     run_folder: Path | None = None
+    steps_before = 0
 
     def before_instantiate_classes(self) -> None:
         """Check what can be checked before anything is built."""
@@ -66,7 +68,7 @@ class MNISTCLI(ParsingCLI):
             self._prepare_data()
         if self.subcommand == "fit":
             if self.checkpoint is not None:
-                self.checkpoint.check_resumable(options.data, options.trainer)
+                self.steps_before = self.checkpoint.check_resumable(options.data, options.trainer)
             if not options.trainer.fast_dev_run:
                 name = options.data.dataset
                 is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
@@ -148,7 +150,7 @@ class MNISTCLI(ParsingCLI):
             self._parser("fit").save(config, str(folder / "config.yaml"), skip_none=False)
         try:
             path = self.checkpoint.path if self.checkpoint else None
-            result = run.fit(self.trainer, self.model, self.datamodule, folder, path)
+            result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)
         except SystemExit:  # how Lightning ends an interrupted run
             if folder is not None and (folder / "checkpoints" / "last.ckpt").is_file():
                 print(f"resume with: {report.resume_command(folder)}", file=sys.stderr)

@@ -54,8 +54,8 @@ class DigitImages(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return a whole batch by one indexing operation; `DataLoader` prefers this to N single items."""
-        index = torch.tensor(indices, device=self.images.device)
-        return self.images[index], None if self.labels is None else self.labels[index]
+        index = torch.from_numpy(np.array(indices)).to(self.images.device)
+        return self.images.index_select(0, index), None if self.labels is None else self.labels.index_select(0, index)
 
 
 class MNISTDataModule(LightningDataModule):
@@ -173,6 +173,11 @@ class MNISTDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the images to predict in the order of their file."""
         return self._loader("predict", EVAL_BATCH_SIZE)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Copy a batch to the device; Lightning's own looks into anything that a batch may be."""
+        images, labels = batch
+        return images.to(device, non_blocking=True), None if labels is None else labels.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Distort and normalise the images on their device: uint8 to float32."""

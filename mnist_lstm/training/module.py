@@ -165,7 +165,8 @@ class DigitClassifier(LightningModule):
         by_norm = bool(gradient_clip_val and gradient_clip_val > 0) and gradient_clip_algorithm != "value"
         if by_norm or self._logs_at(self._coming_step):
             limit = float(gradient_clip_val or 0) if by_norm else math.inf
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            norm = torch.nn.utils.clip_grad_norm_(weights, limit)
             if self._logs_at(self._coming_step):
                 self.log("train/grad_norm", norm)
         if not by_norm and gradient_clip_val and gradient_clip_val > 0:

@@ -1,25 +1,40 @@
-"""Optional: cut what Lightning adds to each step. The module and the data module do not depend on it.
+"""Optional: cut what Lightning adds to each step of a small network. Module and data module do not depend on it.
 
-`reduce_overhead` is called once, in `mnist_lstm.training.run.fit`; without that line everything works the same. Times
-are per step, on one core of an AMD EPYC (Zen 5), from `python scripts/benchmark.py train` with and without.
+`reduce_overhead` is called once, in `mnist_lstm.training.run.fit`; without that line everything works the same. What
+each part buys was timed on one core of an AMD EPYC (Zen 5), as many times as it happens per step; a step of 64 units
+and batches of 64 takes about 4 ms.
+
+Setting attributes: 58 us
+    Lightning sets ``_current_fx_name`` of the module 45 times per step. `nn.Module.__setattr__` takes 1.3 us, since it
+    looks for weights and submodules first. Needless once Lightning keeps that name outside of the module.
 
 A profiler that does nothing: 45 us
     Lightning opens a context of its profiler around every hook of every callback, about 60 times per step, and
     `PassThroughProfiler.profile` is a generator. Needless once that returns `contextlib.nullcontext`.
 
-Looking for a GPU by NVML: 44 us
-    The optimizer asks at every step whether CUDA is available. Lightning sets PYTORCH_NVML_BASED_CUDA_CHECK=1 for
-    programs that fork; without a driver that look-up is not cached. Needless once `torch.cuda.is_available` caches it.
+Looking for a GPU by NVML: 38 us
+    The optimizer calls `torch.cuda.is_available` at every step. Lightning sets PYTORCH_NVML_BASED_CUDA_CHECK=1, for
+    programs that fork, and then the answer takes 38.7 us instead of 0.6. Needless once PyTorch caches it.
 """
 
 import contextlib
 import os
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 
 _NOTHING = contextlib.nullcontext()
+
+
+def reduce_overhead(trainer: Trainer, model: LightningModule) -> None:
+    """Take out of each step what costs time and is not used; a profiler of the user's stays."""
+    if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+        trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    if not isinstance(model, _FastAttribute):
+        own = type(model)
+        model.__class__ = type(own.__name__, (_FastAttribute, own), {"__module__": own.__module__})
 
 
 class NoProfiler(PassThroughProfiler):
@@ -30,8 +45,9 @@ class NoProfiler(PassThroughProfiler):
         return _NOTHING
 
 
-def reduce_overhead(trainer: Trainer) -> None:
-    """Take out of a trainer what costs time at every step and is not used; a profiler of the user's stays."""
-    if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
-        trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+class _FastAttribute:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)

@@ -55,9 +55,10 @@ class ParsingCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the commands, each with the arguments of the trainer's method that are not options here."""
-        hidden = {"model", "datamodule", "dataloaders", "weights_only", "verbose", "return_predictions"}
-        return {command: hidden | {"train_dataloaders", "val_dataloaders"} for command in COMMANDS}
+        """Return the commands, each with the arguments of the trainer's method: none of them is an option here."""
+        data = {"datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        hidden = data | {"model", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+        return dict.fromkeys(COMMANDS, hidden)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what every command has beside trainer, model and data."""
@@ -87,6 +88,13 @@ class ParsingCLI(LightningCLI):
             ),
         ):
             parser.add_argument(name, type=kind, default=default, help=text if subcommand == "fit" else SUPPRESS)
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help=f"Checkpoint to {'resume' if subcommand == 'fit' else subcommand.replace('predict', 'predict with')}: "
+            "a file, or last or best: of the run whose config.yaml is given, else of the newest run.",
+        )
         if subcommand == "predict":
             parser.add_argument(
                 "--output", type=str | None, default=None, help="New CSV file to write; default: standard output."

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
+from lightning.pytorch.callbacks import LearningRateMonitor
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.training import report
 from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, checkpoint_callbacks
+from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import Explanations, HyperParameters, Pictures, writer_of
 from mnist_lstm.training.data_module import MNISTDataModule
@@ -90,6 +91,7 @@ def fit(
     data: MNISTDataModule,
     folder: Path | None = None,
     ckpt_path: Path | None = None,
+    steps_before: int = 0,
 ) -> Result:
     """Train, and draw the curves.
 
@@ -99,22 +101,21 @@ def fit(
         data: to train on.
         folder: of the run, for the curves; default: none are drawn.
         ckpt_path: checkpoint of `fit` to resume from.
+        steps_before: that the checkpoint has been trained for.
 
     Raises:
         InputError: the state in the checkpoint is damaged.
         TrainingError: the loss became infinite or NaN.
     """
-    reduce_overhead(trainer)
-    steps_before: list[int] = []
-    started = LambdaCallback(on_train_start=lambda trainer, _: steps_before.append(trainer.global_step))
-    trainer.callbacks.append(started)  # type: ignore[attr-defined]
+    reduce_overhead(trainer, model)
     start = time.perf_counter()
     curves = None
     try:
         with _cpu_threads(trainer, model, data):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if ckpt_path is None or steps_before or isinstance(error, InputError):
+        has_started = any(isinstance(c, TrainingMonitor) and c.has_started for c in trainer.callbacks)  # type: ignore[attr-defined]
+        if ckpt_path is None or has_started or isinstance(error, InputError):
             raise
         raise InputError(f"{ckpt_path}: the state of its run is damaged ({error!r})") from error
     finally:
@@ -125,7 +126,7 @@ def fit(
     score = kept.best_model_score if kept else None
     return Result(
         seconds=time.perf_counter() - start,
-        steps=trainer.global_step - sum(steps_before),
+        steps=trainer.global_step - steps_before,
         epochs=trainer.current_epoch,
         checkpoint=Path(os.path.relpath(kept.best_model_path)) if kept else None,
         val_acc=None if score is None else float(score),

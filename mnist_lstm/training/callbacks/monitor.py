@@ -16,9 +16,13 @@ class TrainingMonitor(Callback):
 
     Losses are only read where the device is waited for anyway: at log lines, before validation and after an epoch.
     A trainer whose ``log_every_n_steps`` is more than the steps of an epoch logs once per epoch instead of never.
+
+    Attributes:
+        has_started: whether training has begun, after the state of a checkpoint has been restored.
     """
 
     def __init__(self) -> None:
+        self.has_started = False
         self._losses: list[Tensor] = []
         self._steps: list[int] = []
         self._images = 0
@@ -27,6 +31,7 @@ class TrainingMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a run resumed within an epoch does not start that epoch again."""
+        self.has_started = True
         steps = max(1, trainer.num_training_batches // trainer.accumulate_grad_batches)
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
         self._reset()
