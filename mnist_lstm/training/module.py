@@ -62,13 +62,8 @@ class DigitClassifier(LightningModule):
                 raise InputError(f"{name} {value!r}: must be {wanted}")
         network = with_current_names(network)
         self.model = RowLSTM(**network)
-        own = {
-            "optimizer": optimizer,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "schedule": schedule,
-            "label_smoothing": label_smoothing,
-        }
+        own: dict[str, Any] = {"optimizer": optimizer, "learning_rate": learning_rate, "weight_decay": weight_decay}
+        own |= {"schedule": schedule, "label_smoothing": label_smoothing}
         self.save_hyperparameters(asdict(self.model.options) | own, logger=False)
         self.interval = IntervalMetrics()
         self._coming_step = 0
