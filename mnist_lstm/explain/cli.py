@@ -38,30 +38,21 @@ examples:
 """
 
 DPI = 90
-
+MAX_DIGITS = 20  # as many as fit into a readable figure
+# largest network that is drawn and computed in float64; layers are counted once per direction
 MAX_LAYERS, MAX_WEIGHTS = 16, 20_000_000
-"""Largest network that is drawn and computed in float64; layers are counted once per direction."""
-
-MAX_DIGITS = 20
-"""As many as fit into a readable figure."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    layout = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(
-        "mnist-lstm explain",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "mnist-lstm explain", description=DESCRIPTION, epilog=EPILOG, formatter_class=layout, allow_abbrev=False
     )
     add = result.add_argument
     add("pictures", nargs="+", metavar="PICTURE", help="file, folder, array file, or -, as for classify")
-    add(
-        "--ckpt_path",
-        metavar="FILE",
-        help="checkpoint of mnist-lstm fit, or last or best of the newest run; default: the weights of this package",
-    )
+    weights = "checkpoint of mnist-lstm fit, or last or best of the newest run; default: the weights of this package"
+    add("--ckpt_path", metavar="FILE", help=weights)
     add("--compare", metavar="FILE", help="another checkpoint, to compare its gradient by row")
     true_digit = "true digit of the pictures, for the loss that is differentiated; default: the predicted digit"
     add("--label", type=int, choices=range(10), metavar="D", help=true_digit)
@@ -74,13 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: list[str]) -> int:
-    """Explain pictures.
-
-    Args:
-        args: command line after ``explain``.
-
-    Returns:
-        0, or 2 if a picture could not be read.
+    """Explain pictures with the arguments after ``explain``; return 0, or 2 if a picture cannot be read.
 
     Raises:
         InputError: a checkpoint or the folder cannot be used, or no picture holds a digit.
@@ -129,8 +114,7 @@ def run(args: list[str]) -> int:
     numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explanations]
     (folder / "numbers.json").write_text(json.dumps(numbers) + "\n", encoding="utf-8")
     for name, explanation in explanations:
-        print("\n".join(_summary(name, explanation)), flush=True)
-        print()
+        print(*_summary(name, explanation), "", sep="\n", flush=True)
     print(f"figures     {printable(str(folder))}")
     return 2 if failed else 0
 

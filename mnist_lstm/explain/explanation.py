@@ -13,8 +13,7 @@ from mnist_lstm.network.cells import Gates, by_equations
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.options import Cell
 
-SEGMENTS = SIZE
-"""Parts of a sequence that are examined one by one: its 28 steps, or 28 steps each of the 784 single pixels."""
+SEGMENTS = SIZE  # parts that are examined one by one: a sequence's 28 steps, or 28 steps each of the 784 single pixels
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,9 @@ from mnist_lstm.data.format import CLASS_NAMES, MEAN, PAPER, STD
 from mnist_lstm.explain.explanation import SEGMENTS, Explanation
 from mnist_lstm.plots.style import BLUE, CURVES, DIVERGING, ORANGE
 
-INK = (1 - MEAN) / STD
-"""Grey level of full ink after `normalise`."""
-
-SIGMOIDS = {"i", "f", "o", "r", "z"}
-"""Gates, which are between 0 and 1; all other values may be negative."""
-
-FULL_NAMES = {
+INK = (1 - MEAN) / STD  # grey level of full ink after `normalise`
+SIGMOIDS = {"i", "f", "o", "r", "z"}  # gates, which are between 0 and 1; all other values may be negative
+FULL_NAMES = {  # of the values that are drawn; an LSTM's candidate g is visible in c
     "i": "input gate i",
     "f": "forget gate f",
     "o": "output gate o",
@@ -30,16 +26,12 @@ FULL_NAMES = {
     "z": "update gate z",
     "n": "candidate n",
 }
-"""Values that are drawn; an LSTM's candidate g is visible in c."""
 
 
 def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[str], columns: int = 5) -> Figure:
-    """Draw, beside each digit, the class probabilities after each of its rows.
+    """Draw, beside each of up to about twenty digits, the class probabilities after each of its rows.
 
-    Args:
-        explanations: of up to about twenty digits.
-        captions: one for each.
-        columns: digits per line.
+    Each digit has a caption; ``columns`` digits stand in a line.
     """
     columns = min(columns, len(explanations))
     lines = -(-len(explanations) // columns)
@@ -52,8 +44,7 @@ def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[st
         axis.set_axis_off()
     for index, (explanation, caption) in enumerate(zip(explanations, captions, strict=True)):
         picture, classes = axes.flat[2 * index : 2 * index + 2]
-        _draw_image(picture, explanation.image)
-        picture.set_title(_plain(caption), fontsize=8)
+        _draw_image(picture, explanation.image, _plain(caption), 8)
         probabilities = explanation.prefix_probabilities.numpy()
         shown = classes.imshow(probabilities, cmap="cividis", vmin=0, vmax=1, aspect="auto")
         for axis in (picture, classes):
@@ -69,10 +60,7 @@ def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[st
 def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure:
     """Draw every gate and state of every unit at every step, units ordered by `by_activity`.
 
-    Args:
-        explanation: of one digit.
-        directions: of the network, 1 or 2.
-        title: of the figure.
+    The network reads in one or two ``directions``.
     """
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
     number = len(explanation.gates)
@@ -100,18 +88,12 @@ def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure
 
 
 def rows_sheet(explanation: Explanation, title: str) -> Figure:
-    """Draw the gradient of the loss by pixel and by row, and the prediction with each row occluded.
-
-    Args:
-        explanation: of one digit.
-        title: of the figure.
-    """
+    """Draw the gradient of the loss by pixel and by row, and the prediction with each row occluded."""
     segment, prediction = explanation.segment, explanation.prediction
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     figure.suptitle(_plain(title))
     picture, pixels, norms, occlusion = figure.subplots(1, 4, width_ratios=[1, 1.15, 1.3, 1.3])
-    _draw_image(picture, explanation.image)
-    picture.set_title("input in the order of reading", fontsize=10)
+    _draw_image(picture, explanation.image, "input in the order of reading", 10)
     gradient = explanation.gradient.numpy()
     limit = max(float(np.abs(gradient).max()), 1e-300)
     shown = pixels.imshow(gradient, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal")
@@ -144,11 +126,7 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
 def by_activity(states: Tensor) -> Tensor:
     """Order units by the step of their largest absolute state, and within a step by that state, largest first.
 
-    Args:
-        states: ``(L, H)``.
-
-    Returns:
-        int64 tensor ``(H,)``.
+    Turns states ``(L, H)`` into the indices of the units, ``(H,)``.
     """
     largest, step = states.abs().max(dim=0)
     return (step.double() - largest / (largest.max() + 1e-9) / 2).argsort()
@@ -159,7 +137,8 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_image(axis: Axes, image: Tensor) -> None:
+def _draw_image(axis: Axes, image: Tensor, title: str, fontsize: int) -> None:
     axis.imshow(image.numpy(), cmap="gray_r", vmin=PAPER, vmax=INK, aspect="equal")
     axis.set_xticks([])
     axis.set_yticks([0, 9, 18, 27], ["1", "10", "19", "28"], fontsize=8)
+    axis.set_title(title, fontsize=fontsize)

@@ -7,8 +7,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Prediction", "load_classifier"]
 
-THRESHOLD = 0.5
-"""Probability below which a prediction is unsure."""
+THRESHOLD = 0.5  # probability below which a prediction is unsure
 
 
 def __getattr__(name: str) -> Any:

@@ -16,13 +16,9 @@ from mnist_lstm.inference.read import WORK_SIDE, Levels, from_image, read_pictur
 
 
 def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
-    """Return the argument of a classifier as single pictures.
+    """Return the argument of `Classifier.__call__` as single pictures, and whether only one was passed.
 
-    Args:
-        images: see `mnist_lstm.inference.Classifier.__call__`.
-
-    Returns:
-        The pictures, each a path, PIL image, array or tensor; and whether a single one was passed.
+    Each picture is a path, PIL image, array or tensor.
 
     Raises:
         InputError: the argument is neither a picture nor an iterable of pictures.
@@ -47,10 +43,7 @@ def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
 
 
 def read_any(picture: Any) -> tuple[Levels, Image.Image]:
-    """Return the grey levels of one path, PIL image, array or tensor.
-
-    Returns:
-        As `read_picture`.
+    """Read one path, PIL image, array or tensor; return the same as `read_picture`.
 
     Raises:
         InputError: the argument is none of these, or cannot be read.
@@ -69,14 +62,11 @@ def read_any(picture: Any) -> tuple[Levels, Image.Image]:
 
 
 def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
-    """Return the grey levels of one picture in an array.
+    """Read one picture in an array; return the same as `read_picture`.
 
     Args:
         array: ``(height, width)``, or ``(height, width, channels)`` with 1 (grey), 3 (RGB) or 4 (RGBA) channels; bool,
             integers up to 255 or 65,535, or floats from 0 to 1 or to 255. The maximum decides which range it is.
-
-    Returns:
-        As `read_picture`.
 
     Raises:
         InputError: shape, dtype or values are none of these.
@@ -91,33 +81,28 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
         raise too_large(array.shape[0], array.shape[1], MAX_PIXELS)
     if array.dtype == np.uint8 and array.max() == 1:
         array = array.astype(bool)  # zeros and ones
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
     if array.dtype == np.uint8:
         return from_image(Image.fromarray(np.ascontiguousarray(array)))
-    if array.dtype == bool:
-        return from_image(Image.fromarray(array.astype(np.uint8) * 255))
     if array.dtype.kind not in "iuf":
         raise InputError(f"has dtype {array.dtype}; expected bool, integers or floats")
     step = -(-max(array.shape[:2]) // (2 * WORK_SIDE))
     unit = to_unit(array[::step, ::step].astype(np.float32))
-    if array.ndim == 3 or array.shape == (SIZE, SIZE):
-        # round, so that an MNIST image divided by 255 becomes the same MNIST image again
-        return from_image(Image.fromarray(np.rint(unit * 255).astype(np.uint8)))
-    return from_image(Image.fromarray(unit))
+    # round, so that an MNIST image divided by 255 becomes the same MNIST image again
+    rounded = array.ndim == 3 or array.shape == (SIZE, SIZE)
+    return from_image(Image.fromarray(np.rint(unit * 255).astype(np.uint8) if rounded else unit))
 
 
 def read_mnist_sized(images: Any) -> npt.NDArray[np.uint8] | None:
-    """Read many 28x28 pictures in one array or tensor at once; same result as `from_array` on each of them.
-
-    Args:
-        images: array or tensor ``(N, 28, 28)`` or ``(N, 1, 28, 28)``, or anything else.
+    """Read an array or tensor ``(N, 28, 28)`` or ``(N, 1, 28, 28)`` at once, as `from_array` reads each picture.
 
     Returns:
         uint8 array ``(N, 28, 28)``; None for anything else, or if a value is out of range.
     """
     if not isinstance(images, (np.ndarray, torch.Tensor)):
         return None
-    shape = tuple(images.shape)
-    if shape[1:] not in ((SIZE, SIZE), (1, SIZE, SIZE)) or not shape[0]:
+    if tuple(images.shape[1:]) not in ((SIZE, SIZE), (1, SIZE, SIZE)) or not len(images):
         return None
     array = (_to_numpy(images) if isinstance(images, torch.Tensor) else images).reshape(-1, SIZE, SIZE)
     if array.dtype.kind not in "buif":

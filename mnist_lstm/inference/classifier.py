@@ -1,7 +1,7 @@
 """`Classifier`: pictures in, digits out."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +24,9 @@ Status = Literal["ok", "unsure", "empty", "several", "error"]
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 """The weights in the package; ``card.json`` beside them says how they were trained."""
 
+# images per forward pass; twice as many exceed the CPU's caches, which takes the package's network half as long again
 BATCH_SIZE = 250
-"""Images per forward pass. Twice as many exceed the CPU's caches: with the weights in the package, that takes half as
-long again."""
-
-FEW = 200
-"""Up to this number of pictures, one thread is faster than several, which synchronise at every time step."""
+FEW = 200  # up to this number of pictures, one thread is faster than several, which synchronise at every time step
 
 _NONE: Images = np.zeros((0, SIZE, SIZE), dtype=np.uint8)
 _NONE.flags.writeable = False
@@ -94,28 +91,23 @@ class Classifier:
         Raises:
             InputError: the argument is not a picture, or a picture cannot be read; the message names it.
         """
-        ready = read_mnist_sized(images)
-        if ready is not None:
-            parts = np.split(ready, range(BATCH_SIZE, len(ready), BATCH_SIZE))
-            return [prediction for part in parts for prediction in self.predict(part, split=split)]
-        pictures, single = as_pictures(images)
-        predictions: list[Prediction] = []
-        batch: list[Levels | list[Images]] = []
-        for levels in _read_all(pictures):
-            batch.append(prepare(levels))
-            if len(batch) == BATCH_SIZE:
-                predictions += self.predict(batch, split=split)
-                batch = []
-        predictions += self.predict(batch, split=split)
+        prepared: Images | list[Levels | list[Images]] | None = read_mnist_sized(images)
+        single = False
+        if prepared is None:
+            pictures, single = as_pictures(images)
+            prepared = []
+            for number, picture in enumerate(pictures):
+                try:
+                    prepared.append(prepare(read_any(picture)[0]))
+                except InputError as error:
+                    name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
+                    raise InputError(f"{name}: {error}") from error
+        batches = (prepared[start : start + BATCH_SIZE] for start in range(0, len(prepared), BATCH_SIZE))
+        predictions = [prediction for batch in batches for prediction in self.predict(batch, split=split)]
         return predictions[0] if single else predictions
 
     def predict(self, batch: "Images | Sequence[Levels | list[Images]]", *, split: bool = False) -> list[Prediction]:
-        """Classify a batch of pictures.
-
-        Args:
-            batch: uint8 array ``(N, 28, 28)``, or results of `prepare`.
-            split: as in `__call__`.
-        """
+        """Classify a batch, a uint8 array ``(N, 28, 28)`` or results of `prepare`; ``split`` as in `__call__`."""
         found = _find_all(batch)
         wanted = [digits if split else digits[:1] for digits in found]
         images = [image for digits in wanted for image in digits]
@@ -126,14 +118,7 @@ class Classifier:
         ]
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Run the network.
-
-        Args:
-            images: uint8 array ``(N, 28, 28)`` in MNIST's form.
-
-        Returns:
-            float32 array ``(N, 10)``; each row sums to 1.
-        """
+        """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
         with torch.inference_mode():
             parts = torch.split(torch.tensor(images), BATCH_SIZE)
             logits = torch.cat([self.network(normalise(part)) for part in parts])
@@ -178,7 +163,12 @@ def prepare(levels: Levels) -> Levels | list[Images]:
     """Find the digits in a picture; return a 28x28 picture unchanged, since `is_mnist` is faster on a whole batch."""
     if levels.shape == (SIZE, SIZE) and levels.dtype == np.uint8:
         return levels
-    return find_digits(_to_grey(levels))
+    return _find(levels)
+
+
+def _find(levels: Levels) -> list[Images]:
+    grey = levels.astype(np.float32)
+    return find_digits(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
 
 
 def _find_all(batch: Images | Sequence[Levels | list[Images]]) -> list[list[Images]]:
@@ -188,22 +178,6 @@ def _find_all(batch: Images | Sequence[Levels | list[Images]]) -> list[list[Imag
     for prepared in batch:
         if isinstance(prepared, list):
             found.append(prepared)
-        elif next(ready):
-            found.append([prepared.astype(np.uint8, copy=False)])
         else:
-            found.append(find_digits(_to_grey(prepared)))
+            found.append([prepared.astype(np.uint8, copy=False)] if next(ready) else _find(prepared))
     return found
-
-
-def _to_grey(levels: Levels) -> npt.NDArray[np.float32]:
-    grey = levels.astype(np.float32)
-    return grey / np.float32(255) if levels.dtype == np.uint8 else grey
-
-
-def _read_all(pictures: Iterable[Any]) -> Iterator[Levels]:
-    for number, picture in enumerate(pictures):
-        try:
-            yield read_any(picture)[0]
-        except InputError as error:
-            name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
-            raise InputError(f"{name}: {error}") from error

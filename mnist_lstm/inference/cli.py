@@ -54,56 +54,32 @@ examples:
   mnist-lstm classify - < seven.jpg
 """
 
-MAX_WAIT_S = 0.5
-"""Seconds after which an incomplete batch is classified, so that answers appear while pictures are still being read."""
+MAX_WAIT_S = 0.5  # an incomplete batch is then classified, so that answers appear while pictures are still being read
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    layout = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(
-        "mnist-lstm classify",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "mnist-lstm classify", description=DESCRIPTION, epilog=EPILOG, formatter_class=layout, allow_abbrev=False
     )
-    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="image file, folder, array file, or -")
-    result.add_argument(
-        "--ckpt_path",
-        metavar="FILE",
-        help="checkpoint of mnist-lstm fit, or last or best of the newest run (default: the weights in this package)",
-    )
-    result.add_argument(
-        "--format",
-        choices=tuple(WRITERS),
-        default="table",
-        help="output: aligned table, one JSON object per line, or CSV with a header (default: table)",
-    )
-    result.add_argument("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
-    result.add_argument(
-        "--threshold",
-        type=_probability,
-        default=THRESHOLD,
-        metavar="P",
-        help="report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)",
-    )
-    result.add_argument("--split", action="store_true", help="read several digits per picture, from left to right")
-    result.add_argument(
-        "--show",
-        metavar="DIR",
-        help="save each picture beside the network's input from it to DIR, which must be new or empty",
-    )
+    add = result.add_argument
+    add("pictures", nargs="+", metavar="PICTURE", help="image file, folder, array file, or -")
+    weights = "checkpoint of mnist-lstm fit, or last or best of the newest run (default: the weights in this package)"
+    add("--ckpt_path", metavar="FILE", help=weights)
+    output = "output: aligned table, one JSON object per line, or CSV with a header (default: table)"
+    add("--format", choices=tuple(WRITERS), default="table", help=output)
+    add("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
+    unsure = "report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)"
+    add("--threshold", type=_probability, default=THRESHOLD, metavar="P", help=unsure)
+    add("--split", action="store_true", help="read several digits per picture, from left to right")
+    inputs = "save each picture beside the network's input from it to DIR, which must be new or empty"
+    add("--show", metavar="DIR", help=inputs)
     return result
 
 
 def run(args: list[str]) -> int:
-    """Run the command.
-
-    Args:
-        args: arguments after ``classify``.
-
-    Returns:
-        0, or 2 if a picture cannot be read.
+    """Classify with the arguments after ``classify``; return 0, or 2 if a picture cannot be read.
 
     Raises:
         InputError: the checkpoint or the folder for ``--show`` cannot be used.
@@ -126,25 +102,22 @@ def run(args: list[str]) -> int:
     classifier = load_classifier(path, threshold=options.threshold)
     files = expand(options.pictures)
     write = WRITERS[options.format](sys.stdout, [printable(str(getattr(file, "file", file))) for file in files])
-    number = failed = 0
-    for batch in _classify(classifier, files, options):
-        for source, prediction in batch:
-            if prediction.status == "error":
-                failed += 1
-                print(f"mnist-lstm: error: {source.name}: {printable(prediction.message)}", file=sys.stderr)
-            write(source, prediction)
-            if show is not None and source.image is not None:
-                name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
-                draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
-            number += 1
-        sys.stdout.flush()
-    return 2 if failed else 0
+    status = 0
+    for number, (source, prediction) in enumerate(_classify(classifier, files, options)):
+        if prediction.status == "error":
+            status = 2
+            print(f"mnist-lstm: error: {source.name}: {printable(prediction.message)}", file=sys.stderr)
+        write(source, prediction)
+        if show is not None and source.image is not None:
+            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
+            draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
+    return status
 
 
 def _classify(
     classifier: "Classifier", files: "list[str | Source]", options: argparse.Namespace
-) -> "Iterator[list[tuple[Source, Prediction]]]":
-    """Classify batch by batch, in the order of the pictures."""
+) -> "Iterator[tuple[Source, Prediction]]":
+    """Classify batch by batch, in the order of the pictures; what was printed about a batch is flushed after it."""
     import torch
 
     from mnist_lstm.inference.classifier import BATCH_SIZE, FEW, Prediction
@@ -160,16 +133,11 @@ def _classify(
             number += len(sources)
             if number > FEW:
                 torch.set_num_threads(threads)
-            predictions = iter(classifier.predict(prepared, split=options.split))
-            yield [
-                (
-                    source,
-                    Prediction(None, None, None, "error", source.message)
-                    if source.levels is None
-                    else next(predictions),
-                )
-                for source in sources
-            ]
+            answers = iter(classifier.predict(prepared, split=options.split))
+            for source in sources:
+                unread = source.levels is None
+                yield source, Prediction(None, None, None, "error", source.message) if unread else next(answers)
+            sys.stdout.flush()
     finally:
         torch.set_num_threads(threads)
 

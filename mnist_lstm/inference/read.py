@@ -4,6 +4,7 @@ A file with more than `MAX_PIXELS` pixels is refused by its header, before anyth
 `FORMATS` are tried. Of an animation, the first frame is read.
 """
 
+import contextlib
 import io
 from pathlib import Path
 from typing import BinaryIO
@@ -19,20 +20,13 @@ Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """Grey levels ``(height, width)``: uint8 from 0 (black) to 255 (white), or float32 from 0 to 1."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-
+# files of a folder that are read; a file named on the command line may have any name
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
-"""Files of a folder that are read; a file named on the command line may have any name."""
+MAX_WEBP_PIXELS = 16_000_000  # WebP's decoder takes 16 bytes per pixel, four times as much as others
+MAX_BYTES = 256 * 2**20  # of a picture from a pipe; 64 megapixels take less, even uncompressed
+WORK_SIDE = 512  # longer side in pixels to which pictures are reduced: a digit that fills a tenth is still 50 high
 
-MAX_WEBP_PIXELS = 16_000_000
-"""Maximum number of pixels of a WebP picture: its decoder takes 16 bytes per pixel, four times as much as others."""
-
-MAX_BYTES = 256 * 2**20
-"""Maximum size of a picture from a pipe; 64 megapixels take less, even uncompressed."""
-
-WORK_SIDE = 512
-"""Pictures are reduced to this longer side in pixels: a digit that fills a tenth of it is still 50 high."""
-
-_TURNS = {
+_TURNS = {  # how to turn a photo upright, by its EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -41,14 +35,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How to turn a photo upright, by its EXIF orientation."""
 
 
 def read_picture(file: str | Path | BinaryIO) -> tuple[Levels, Image.Image]:
-    """Read a picture from a file.
-
-    Args:
-        file: path, or a binary file open for reading; the content of a pipe is kept in memory.
+    """Read a picture from a path, or from an open binary file; the content of a pipe is kept in memory.
 
     Returns:
         Its grey levels and the picture itself, both upright and at most `WORK_SIDE` pixels on the longer side.
@@ -108,13 +98,7 @@ def _reason(error: Exception) -> str:
 
 
 def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
-    """Return the grey levels of a PIL image.
-
-    Args:
-        image: of any mode and size; its pixels are not modified.
-
-    Returns:
-        As `read_picture`.
+    """Read a PIL image of any mode and size, without modifying its pixels; return the same as `read_picture`.
 
     Raises:
         InputError: the image has no pixels or too many.
@@ -125,21 +109,15 @@ def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
         raise too_large(height, width, maximum)
     if not width or not height:
         raise InputError(f"is empty ({width}x{height} pixels)")
-    turn = _orientation(image)
+    turn = None
+    with contextlib.suppress(Exception):  # a picture with damaged EXIF data is still readable
+        turn = _TURNS.get(image.getexif().get(274))  # type: ignore[arg-type]
     if image.format in ("JPEG", "MPO"):  # MPO is Pillow's name for several JPEGs in one file, from some phones
         image.draft(None, (WORK_SIDE, WORK_SIDE))  # decode at a reduced size
     image = _reduce_to_work_side(image)
     if turn is not None:
         image = image.transpose(turn)
     return _grey(image), image
-
-
-def _orientation(image: Image.Image) -> Image.Transpose | None:
-    try:
-        value = image.getexif().get(274)
-    except Exception:  # a picture with damaged EXIF data is still readable
-        return None
-    return _TURNS.get(value)  # type: ignore[arg-type]
 
 
 def to_unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -191,14 +169,10 @@ def _grey(image: Image.Image) -> Levels:
         return np.asarray(image)
     if image.mode == "RGBA":
         image = _flatten(image)
-    pixels = np.asarray(image)  # uint8 (H, W, 3)
     luminance = np.asarray(image.convert("L"))
-    best, contrast = luminance, 1.4 * _contrast(luminance)
     # yellow on white, or red on green, is visible in one channel and hardly in the luminance
-    for channel in np.moveaxis(pixels, -1, 0):
-        if _contrast(channel) > contrast:
-            best, contrast = channel, _contrast(channel)
-    return best
+    channel = max(np.moveaxis(np.asarray(image), -1, 0), key=_contrast)
+    return channel if _contrast(channel) > 1.4 * _contrast(luminance) else luminance
 
 
 def _contrast(levels: npt.NDArray[np.uint8]) -> float:

@@ -24,21 +24,13 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture, or the reason why it cannot be read.
+    """One picture, or the reason why it cannot be read."""
 
-    Attributes:
-        file: as named by the user; ``-`` is standard input.
-        index: index in an array file, from 0; None for a picture file.
-        levels: grey levels; None if the picture cannot be read.
-        image: the picture itself, upright and reduced; None if it cannot be read.
-        message: why the picture cannot be read.
-    """
-
-    file: str
-    index: int | None
-    levels: Levels | None
-    image: Image.Image | None
-    message: str = ""
+    file: str  # as named by the user; - is standard input
+    index: int | None = None  # in an array file, from 0; None for a picture file
+    levels: Levels | None = None  # grey levels; None if the picture cannot be read
+    image: Image.Image | None = None  # the picture itself, upright and reduced; None if it cannot be read
+    message: str = ""  # why the picture cannot be read
 
     @property
     def name(self) -> str:
@@ -47,15 +39,9 @@ class Source:
 
 
 def expand(names: list[str]) -> list[str | Source]:
-    """Replace each folder by the pictures in it, sorted by name.
+    """Replace each folder by the pictures in it, sorted by name, or by a `Source` with the reason if there are none.
 
     Subfolders, symbolic links and special files in a folder are skipped: nothing outside of it is read.
-
-    Args:
-        names: files, folders, and ``-`` for standard input.
-
-    Returns:
-        Files and ``-``; for a folder without pictures, a `Source` with the reason.
     """
     files: list[str | Source] = []
     for name in names:
@@ -69,10 +55,9 @@ def expand(names: list[str]) -> list[str | Source]:
                     for entry in entries
                     if entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)
                 )
+            files += pictures or [Source(name, message="contains no picture files")]
         except OSError as error:
-            files.append(Source(name, None, None, None, str(unreadable(error))))
-            continue
-        files += pictures or [Source(name, None, None, None, "contains no picture files")]
+            files.append(Source(name, message=str(unreadable(error))))
     return files
 
 
@@ -101,9 +86,9 @@ def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source
                     continue
             yield from _read_images(file, images)
         except InputError as error:
-            yield Source(file, None, None, None, _without_name(error, file))
+            yield Source(file, message=str(error))
         except (OSError, ValueError) as error:
-            yield Source(file, None, None, None, str(unreadable(error)))
+            yield Source(file, message=str(unreadable(error)))
 
 
 def _read_images(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
@@ -113,14 +98,11 @@ def _read_images(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Sour
             try:
                 yield Source(file, index, *from_array(array))
             except InputError as error:
-                yield Source(file, index, None, None, str(error))
+                yield Source(file, index, message=str(error))
     except InputError as error:
         # a file that is cut short: the images before the break have been yielded
-        yield Source(file, None if index < 0 else index + 1, None, None, _without_name(error, file))
-
-
-def _without_name(error: InputError, file: str) -> str:
-    return str(error).removeprefix(f"{Path(file)}: ")
+        message = str(error).removeprefix(f"{Path(file)}: ")
+        yield Source(file, None if index < 0 else index + 1, message=message)
 
 
 def _array_file(opened: BinaryIO, path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]] | None:
@@ -138,9 +120,9 @@ def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
     """Return the images of a NumPy file: ``(N, H, W)``, ``(N, H, W, C)``, ``(N, 784)``, or one ``(H, W)``."""
     array = _map(path)
     if channels_first(array.shape):
-        raise InputError(f"{path}: channels come first; save numpy.moveaxis(array, 1, -1) instead")
+        raise InputError("channels come first; save numpy.moveaxis(array, 1, -1) instead")
     if array.dtype.kind not in "buif":
-        raise InputError(f"{path}: has dtype {array.dtype}; expected bool, integers or floats")
+        raise InputError(f"has dtype {array.dtype}; expected bool, integers or floats")
     if array.ndim == 2 and array.shape[1] == SIZE * SIZE:
         shape: tuple[int, ...] = (SIZE, SIZE)
     elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)):
@@ -148,17 +130,13 @@ def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
     else:
         shape = array.shape[1:] if array.ndim in (3, 4) else ()
     if math.prod(shape[:2]) > MAX_PIXELS:
-        raise InputError(f"{path}: {too_large(shape[0], shape[1], MAX_PIXELS)}")
+        raise too_large(shape[0], shape[1], MAX_PIXELS)
     if not shape or not array.size:
         raise InputError(
-            f"{path}: has shape {by(array.shape)}; "
+            f"has shape {by(array.shape)}; "
             "expected a non-empty (N, height, width), (N, height, width, 3 or 4) or (N, 784)"
         )
-    return _npy_iterate(path, len(array) if limit is None else min(limit, len(array)), shape)
-
-
-def _npy_iterate(path: Path, number: int, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
-    together = 1000
+    number, together = len(array[:limit]), 1000
     for start in range(0, number, together):
         # map the file again, so that the part read before does not stay in memory
         array = _map(path)
@@ -171,5 +149,5 @@ def _map(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged headers raise all kinds of exceptions in NumPy's reader
-        raise InputError(f"{path}: is not a NumPy array of numbers, or is cut short or damaged") from error
+        raise InputError("is not a NumPy array of numbers, or is cut short or damaged") from error
     return array

@@ -5,34 +5,23 @@ from PIL import Image, ImageDraw
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.inference.classifier import Prediction
 
-SIDE = 10 * SIZE
-MARGIN = 10
-CAPTION = 20
+SIDE, MARGIN, CAPTION = 10 * SIZE, 10, 20
 
 
 def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
-    """Draw a picture, the network's input from it, enlarged 10 times, and the answer.
-
-    Args:
-        image: the picture, of any size; transparent areas are drawn on grey.
-        prediction: the answer for this picture.
-
-    Returns:
-        An RGB image.
-    """
+    """Draw a picture of any size, the network's input from it enlarged 10 times, and the answer, as an RGB image."""
     if image.mode == "F":
         image = image.point(lambda level: level * 255)
     if "A" in image.mode:
-        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))  # transparent areas become grey
         ground.alpha_composite(image.convert("RGBA"))
         image = ground
     image = image.convert("RGB")
     scale = SIDE / max(image.size)
     method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC
     width, height = (max(1, round(scale * side)) for side in image.size)
-    view = Image.new(
-        "RGB", ((SIDE + MARGIN) * (1 + len(prediction.seen)) + MARGIN, SIDE + 2 * MARGIN + CAPTION), (64, 64, 64)
-    )
+    size = (SIDE + MARGIN) * (1 + len(prediction.seen)) + MARGIN, SIDE + 2 * MARGIN + CAPTION
+    view = Image.new("RGB", size, (64, 64, 64))
     view.paste(image.resize((width, height), method), (MARGIN + (SIDE - width) // 2, MARGIN + (SIDE - height) // 2))
     for place, digit in enumerate(prediction.seen, 1):
         enlarged = Image.fromarray(digit).resize((SIDE, SIDE), Image.Resampling.NEAREST)

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from mnist_lstm.inference.classifier import Prediction
     from mnist_lstm.inference.sources import Source
 
-Writer = Callable[["Source", "Prediction"], None]
-"""Writes the answer for one picture."""
+Writer = Callable[["Source", "Prediction"], None]  # writes the answer for one picture
 
 
 def _table(out: TextIO, names: list[str]) -> Writer:
@@ -28,63 +27,43 @@ def _table(out: TextIO, names: list[str]) -> Writer:
             second = note if note == "error" else f"{note}: {prediction.message}"
             note = ""
         else:
-            digit, probability = str(prediction.digit), _percent(prediction.probability)
             note = "" if note == "ok" else note
+            digit = str(prediction.digit)
+            probability = f"{100 * prediction.probability:.2f} %"
             if isinstance(prediction.digit, int):
                 shares: Any = prediction.probabilities
                 other = sorted(range(10), key=shares.__getitem__, reverse=True)[1]
-                second = f"{other}  {_percent(shares[other])}"
+                second = f"{other}  {100 * shares[other]:.2f} %"
         print(f"{source.name:<{width}}  {digit:>5}  {probability:>11}  {second:<13}  {note}".rstrip(), file=out)
 
     return write
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
+    answer = {
+        name: getattr(prediction, name) for name in ("digit", "probability", "probabilities", "status", "message")
+    }
+    return {"file": source.file, "index": source.index, **answer}
 
 
 def _json(out: TextIO, names: list[str]) -> Writer:
-    def write(source: "Source", prediction: "Prediction") -> None:
-        row = {
-            "file": source.file,
-            "index": source.index,
-            "digit": prediction.digit,
-            "probability": prediction.probability,
-            "probabilities": prediction.probabilities,
-            "status": prediction.status,
-            "message": prediction.message,
-        }
-        print(json.dumps(row), file=out)
-
-    return write
+    return lambda source, prediction: print(json.dumps(_fields(source, prediction)), file=out)
 
 
 def _csv(out: TextIO, names: list[str]) -> Writer:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["file", "index", "digit", "probability", "status", "message", *(f"p{digit}" for digit in range(10))]
-    )
+    shares = [f"p{digit}" for digit in range(10)]
+    columns = ["file", "index", "digit", "probability", "status", "message", *shares]
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
 
     def write(source: "Source", prediction: "Prediction") -> None:
+        row = _fields(source, prediction) | {"file": printable(source.file)}
         # the probabilities of several digits do not fit into one row; JSON has them
-        single = prediction.probabilities if isinstance(prediction.digit, int) else None
-        writer.writerow(
-            [
-                printable(source.file),
-                source.index,
-                prediction.digit,
-                _rounded(prediction.probability),
-                prediction.status,
-                prediction.message,
-                *(_rounded(share) for share in single or [None] * 10),
-            ]
-        )
+        if isinstance(prediction.digit, int):
+            row |= zip(shares, row["probabilities"], strict=True)
+        writer.writerow({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()})
 
     return write
-
-
-def _rounded(share: object) -> str:
-    return f"{share:.6f}" if isinstance(share, float) else ""
 
 
 WRITERS: dict[str, Callable[[TextIO, list[str]], Writer]] = {"table": _table, "json": _json, "csv": _csv}

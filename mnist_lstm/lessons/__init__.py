@@ -12,32 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MODULES = {
-    "gates": "gates",
-    "scratch": "scratch",
-    "toy": "toy",
-    "sine": "sine",
-    "vanishing": "vanishing",
-    "forget-bias": "forget_bias",
-    "cells": "cells",
-    "bptt": "bptt",
-    "scan": "scan",
-}
+NAMES = ("gates", "scratch", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
+MODULES = {name: name.replace("-", "_") for name in NAMES}
 """Names of the lessons, in the suggested order, to their modules."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Result of a lesson.
+    """Result of a lesson."""
 
-    Attributes:
-        lines: text to print.
-        numbers: the same and more as plain data, for JSON.
-        figure: plot of the result.
-    """
-
-    lines: list[str]
-    numbers: dict[str, Any]
+    lines: list[str]  # text to print
+    numbers: dict[str, Any]  # the same and more as plain data, for JSON
     figure: "Figure"
 
 
@@ -48,8 +33,7 @@ def load(name: str) -> ModuleType:
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Return the lines of a table, its first column aligned left, the others right."""
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return [
         "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
         for first, *others in [header, *rows]

@@ -96,15 +96,9 @@ def run(options: Options) -> Result:
 
 
 def forward(model: RowLSTM, sequences: Tensor, piece: int | None) -> Tensor:
-    """Classify sequences with truncated gradients.
+    """Classify sequences ``(N, L, input_size)`` with truncated gradients, by a model of one direction.
 
-    Args:
-        model: of one direction.
-        sequences: ``(N, L, input_size)``.
-        piece: steps between two cuts, counted from the end; None for no cuts.
-
-    Returns:
-        Logits ``(N, num_classes)``.
+    Steps between two cuts, ``piece``, are counted from the end; None for no cuts. Returns logits ``(N, num_classes)``.
     """
     state = None
     length = sequences.shape[1]

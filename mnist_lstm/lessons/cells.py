@@ -54,9 +54,7 @@ def run(options: Options) -> Result:
     numbers: dict[str, Any] = {"data": data, "accuracy": accuracy, "weights": weights, "time_ratio": ratios}
     numbers |= {"max_relative_error": errors, "curves": training.accuracies}
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axis = figure.subplots()
-    draw_accuracies(axis, training.accuracies)
-    axis.set_title("four networks on the same batches")
+    draw_accuracies(figure.subplots(), training.accuracies, title="four networks on the same batches")
     note = f"batches of {options.batch_size} images; max relative error: of the equations against PyTorch's outputs"
     return Result([data, note, "", *table(header, rows)], numbers, figure)
 

@@ -5,7 +5,6 @@ import json
 import sys
 import textwrap
 from argparse import RawDescriptionHelpFormatter
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,7 @@ lessons:
 
 
 def run(args: list[str]) -> int:
-    """Run a lesson.
-
-    Args:
-        args: command line after ``lesson``.
-
-    Returns:
-        0, or 2 if no lesson is named.
+    """Run a lesson with the arguments after ``lesson``; return 0, or 2 if no lesson is named.
 
     Raises:
         InputError: there is no such lesson, or an option cannot be used.
@@ -70,9 +63,10 @@ def run(args: list[str]) -> int:
     finally:
         torch.set_num_threads(threads)
     print("\n".join(result.lines), flush=True)
-    result.figure.savefig(folder / f"{name}.png", dpi=90)
-    (folder / f"{name}.json").write_text(numbers + "\n", encoding="utf-8")
-    print(f"\nfigure   {printable(str(folder / f'{name}.png'))}\nnumbers  {printable(str(folder / f'{name}.json'))}")
+    figure, data = folder / f"{name}.png", folder / f"{name}.json"
+    result.figure.savefig(figure, dpi=90)
+    data.write_text(numbers + "\n", encoding="utf-8")
+    print(f"\nfigure   {printable(str(figure))}\nnumbers  {printable(str(data))}")
     print(f"help     mnist-lstm lesson {name} --help")
     return 0
 
@@ -85,13 +79,8 @@ def parser(name: str) -> "ArgumentParser":
         """Keep the line breaks of equations."""
 
     result = ArgumentParser(f"mnist-lstm lesson {name}", description=_docstring(name), formatter_class=Formatter)
-    result.add_argument(
-        "--output",
-        type=str | None,
-        default=None,
-        metavar="DIR",
-        help="New or empty folder; default: lessons/NAME/version_N, a new one for each run.",
-    )
+    output = "New or empty folder; default: lessons/NAME/version_N, a new one for each run."
+    result.add_argument("--output", type=str | None, default=None, metavar="DIR", help=output)
     result.add_class_arguments(load(name).Options)
     return result
 
@@ -103,7 +92,5 @@ def overview() -> str:
 
 def _docstring(name: str) -> str:
     """Read a lesson's docstring without importing the lesson, which would import PyTorch."""
-    spec = find_spec(f"mnist_lstm.lessons.{MODULES[name]}")
-    assert spec is not None
-    assert spec.origin is not None
-    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    source = Path(__file__).with_name(f"{MODULES[name]}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""

@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +22,7 @@ Split = tuple[Tensor, Tensor]
 
 
 def load_train_and_val(dataset: datasets.Request, data_dir: str) -> tuple[Split, Split, str]:
-    """Load the images that `mnist-lstm fit` trains and validates on; test images are not read.
-
-    Args:
-        dataset: mnist; digits, the 1,797 of scikit-learn; auto: mnist if available, else digits.
-        data_dir: folder of MNIST.
+    """Load the images that `mnist-lstm fit` trains and validates on, for two of the `DigitOptions`; no test images.
 
     Returns:
         Training and validation split, each normalised images ``(N, 28, 28)`` and labels ``(N,)``, and a line that
@@ -58,14 +54,7 @@ def train_step(model: nn.Module, optimizer: Optimizer, inputs: Tensor, labels: T
 
 
 def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor, ...]:
-    """Draw the indices of batches; every image is drawn once before any is drawn again.
-
-    Args:
-        images: number of images.
-        steps: number of batches.
-        batch_size: images per batch.
-        seed: of the order.
-    """
+    """Draw the indices of ``steps`` batches; each of ``images`` images is drawn once before any is drawn again."""
     order = torch.Generator().manual_seed(seed)
     epochs = -(-steps * batch_size // images)
     index = torch.cat([torch.randperm(images, generator=order) for _ in range(epochs)])
@@ -74,17 +63,11 @@ def batches(images: int, steps: int, batch_size: int, seed: int) -> tuple[Tensor
 
 
 class Training(NamedTuple):
-    """Records of networks trained side by side, by their names.
+    """Records of networks trained side by side, by their names."""
 
-    Attributes:
-        losses: of each update.
-        seconds: of each update.
-        accuracies: (update, validation accuracy) where it was computed.
-    """
-
-    losses: dict[str, list[float]]
-    seconds: dict[str, list[float]]
-    accuracies: dict[str, list[tuple[int, float]]]
+    losses: dict[str, list[float]]  # of each update
+    seconds: dict[str, list[float]]  # of each update
+    accuracies: dict[str, list[tuple[int, float]]]  # (update, validation accuracy) where it was computed
 
     @property
     def final(self) -> dict[str, float]:
@@ -93,9 +76,8 @@ class Training(NamedTuple):
 
     def time_ratios(self, other: str) -> dict[str, float]:
         """Return each network's time per update over another's on the same batch, the median of all updates."""
-        reference = self.seconds[other]
         return {
-            name: statistics.median(a / b for a, b in zip(seconds, reference, strict=True))
+            name: statistics.median(a / b for a, b in zip(seconds, self.seconds[other], strict=True))
             for name, seconds in self.seconds.items()
         }
 
@@ -105,12 +87,7 @@ def train_together(
 ) -> Training:
     """Train networks in turn on the same batches with Adam.
 
-    Args:
-        models: by name.
-        train: images and labels to train on.
-        val: images and labels to validate on.
-        options: number and size of batches, learning rate and seed.
-        checks: approximate number of validations; the last is after the last update.
+    They are validated about ``checks`` times, the last time after the last update.
     """
     optimizers = {name: Adam(model.parameters(), options.learning_rate) for name, model in models.items()}
     training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
@@ -126,11 +103,11 @@ def train_together(
     return training
 
 
-def draw_accuracies(axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]]) -> None:
-    """Plot the accuracies of up to four networks of a `Training`."""
+def draw_accuracies(axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]], **properties: Any) -> None:
+    """Plot the accuracies of up to four networks of a `Training`; properties as for `finish`."""
     for (name, curve), (colour, style), marker in zip(accuracies.items(), CURVES, "D^so", strict=False):
         axis.plot(*zip(*curve, strict=True), style, marker=marker, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
-    finish(axis, xlabel="update", ylabel="validation accuracy")
+    finish(axis, xlabel="update", ylabel="validation accuracy", **properties)
 
 
 @torch.no_grad()
@@ -138,9 +115,7 @@ def accuracy(model: nn.Module, split: Split) -> float:
     """Return the share of images, 0 to 1, that are classified correctly."""
     images, labels = split
     model.eval()
-    correct = sum(
-        int((model(part).argmax(dim=1) == label).sum())
-        for part, label in zip(images.split(500), labels.split(500), strict=True)
-    )
+    parts = zip(images.split(500), labels.split(500), strict=True)
+    correct = sum(int((model(part).argmax(dim=1) == label).sum()) for part, label in parts)
     model.train()
     return correct / len(labels)

@@ -31,10 +31,8 @@ from mnist_lstm.lessons.memory import CUES, draw, draw_chance_level, seeded
 from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Rate, Size
 from mnist_lstm.plots.style import CURVES, finish
 
-SOLVED = 0.1
-"""Mean loss of the last `WINDOW` batches, all new to the network, at which the task is solved."""
-
-WINDOW = 10
+# the task is solved when the mean loss of the last WINDOW batches, all new to the network, is below SOLVED
+SOLVED, WINDOW = 0.1, 10
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,18 @@ def run(options: Options) -> Result:
         *table(["forget bias", f"gate ** {distance}", "solved", "median updates"], rows),
     ]
     numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
-    return Result(lines, numbers, _draw(curves, distance))
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    for index, (bias, tries) in enumerate(curves.items()):
+        colour, style = CURVES[index % len(CURVES)]
+        for first, curve in enumerate(tries):
+            label = f"forget bias {bias:g}" if first == 0 else ""
+            axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
+    draw_chance_level(axis)
+    title = f"recall a cue after {distance} steps"
+    finish(axis, xlabel="update", ylabel="cross-entropy", title=title, ylim=(0, None))
+    return Result(lines, numbers, figure)
 
 
 def is_solved(curve: Sequence[float]) -> bool:
@@ -96,17 +105,3 @@ def _train(bias: float, seed: int, options: Options) -> list[float]:
     while len(curve) < options.steps and not is_solved(curve):
         curve.append(train_step(model, optimizer, *draw(options.batch_size, options.length, generator)))
     return curve
-
-
-def _draw(curves: dict[float, list[list[float]]], distance: int) -> Figure:
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axis = figure.subplots()
-    for index, (bias, tries) in enumerate(curves.items()):
-        colour, style = CURVES[index % len(CURVES)]
-        for first, curve in enumerate(tries):
-            label = f"forget bias {bias:g}" if first == 0 else ""
-            axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
-    draw_chance_level(axis)
-    finish(axis, xlabel="update", ylabel="cross-entropy", title=f"recall a cue after {distance} steps")
-    axis.set_ylim(bottom=0)
-    return figure

@@ -9,27 +9,16 @@ from torch import Tensor
 
 from mnist_lstm.network.model import RowLSTM
 
-CUES = 4
-"""Number of different cues."""
-
-CHANCE_LOSS = math.log(CUES)
-"""Cross-entropy of uniform probabilities."""
-
-NOISE = 0.3
-"""Standard deviation of the noise; a cue is 1."""
+CUES = 4  # number of different cues
+CHANCE_LOSS = math.log(CUES)  # cross-entropy of uniform probabilities
+NOISE = 0.3  # standard deviation; a cue is 1
 
 
 def draw(number: int, length: int, generator: torch.Generator, place: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw new sequences.
-
-    Args:
-        number: of sequences, N.
-        length: steps L of each.
-        generator: source of randomness.
-        place: step of the cue, counted from 0.
+    """Draw new sequences with a cue at step ``place``, counted from 0.
 
     Returns:
-        Sequences ``(N, L, CUES)``, noise but for one one-hot step, and the index of the cue, ``(N,)``.
+        Sequences ``(number, length, CUES)``, noise but for one one-hot step, and the cues' indices, ``(number,)``.
     """
     sequences = NOISE * torch.randn(number, length, CUES, generator=generator)
     cues = torch.randint(0, CUES, (number,), generator=generator)
@@ -47,10 +36,7 @@ def draw_chance_level(axis: Axes) -> None:
 def seeded(seed: int, hidden_size: int, **options: Any) -> tuple[RowLSTM, torch.Generator]:
     """Return a network for this task that reads in one direction, and a generator to draw sequences with.
 
-    Args:
-        seed: of weights and sequences.
-        hidden_size: units.
-        **options: further fields of `NetworkOptions`.
+    ``options`` are further fields of `NetworkOptions`.
     """
     torch.manual_seed(seed)
     sizes = {"input_size": CUES, "hidden_size": hidden_size, "num_classes": CUES, "bidirectional": False}

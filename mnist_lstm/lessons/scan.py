@@ -30,8 +30,7 @@ from mnist_lstm.network.scan_order import ScanOrder, to_sequence
 
 ORDERS: tuple[ScanOrder, ...] = get_args(ScanOrder)
 
-VALIDATED = 1000
-"""Number of validation images that are read; all of them take longer than the training."""
+VALIDATED = 1000  # number of validation images that are read; all of them take longer than the training
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ def run(options: Options) -> Result:
     train, val, data = load_train_and_val(options.dataset, options.data_dir)
     train, val = _reduced(train, side), _reduced((val[0][:VALIDATED], val[1][:VALIDATED]), side)
     models: dict[str, RowLSTM] = {}
+    sizes = {"input_size": side, "hidden_size": options.hidden_size}
     for order in ORDERS:
         torch.manual_seed(options.seed)
-        sizes = {"input_size": side, "hidden_size": options.hidden_size}
         models[order] = RowLSTM(**sizes, bidirectional=False, scan_order=order)
     training = train_together(models, train, val, options, checks=8)
     accuracy, ratios = training.final, training.time_ratios("rows")
@@ -71,9 +70,7 @@ def run(options: Options) -> Result:
         axis.imshow(sequence.reshape(side, -1).numpy(), cmap="gray_r")
         axis.set_title(order)
         axis.set_axis_off()
-    curves = half.subplots()
-    draw_accuracies(curves, training.accuracies)
-    curves.set_ylim(0, 1)
+    draw_accuracies(half.subplots(), training.accuracies, ylim=(0, 1))
     return Result(lines, numbers, figure)
 
 

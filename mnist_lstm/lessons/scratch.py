@@ -32,8 +32,7 @@ from mnist_lstm.network.cells import LSTM
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
-REORDERED = 500
-"""Number of validation images whose order is reversed, to see whether each is read on its own."""
+REORDERED = 500  # number of validation images whose order is reversed, to see whether each is read on its own
 
 
 class LoopsOverTheBatch(nn.Module):
@@ -46,8 +45,7 @@ class LoopsOverTheBatch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images ``(N, 28, 28)`` into logits ``(N, 10)``; only the shapes are right."""
-        outputs, _ = self.rnn(images)
-        logits: Tensor = self.head(outputs[:, -1])
+        logits: Tensor = self.head(self.rnn(images)[0][:, -1])
         return logits
 
 
@@ -114,15 +112,15 @@ def run(options: Options) -> Result:
         ),
     ]
     numbers = {"data": data, "max_relative_error": errors, "loss_differences": differences, "time_ratio": ratio}
-    numbers |= {"accuracy": training.final, "trained_weights": trained}
-    numbers |= {"change_by_neighbours": changes, "losses": training.losses}
+    numbers |= {"accuracy": training.final, "trained_weights": trained, "change_by_neighbours": changes}
+    numbers |= {"losses": training.losses}
     figure = Figure(figsize=(9, 5), layout="constrained")
     axis = figure.subplots()
     for (name, curve), (colour, style), width in zip(training.losses.items(), CURVES, (3, 1.5, 2, 2), strict=True):
         smooth = [statistics.fmean(curve[max(0, end - 10) : end]) for end in range(1, len(curve) + 1)]
         axis.plot(range(1, len(curve) + 1), smooth, style, color=colour, linewidth=width, label=name)
-    finish(axis, xlabel="update", ylabel="cross-entropy, mean of 10 updates", title="the same batches, the same start")
-    axis.set_ylim(bottom=0)
+    title = "the same batches, the same start"
+    finish(axis, xlabel="update", ylabel="cross-entropy, mean of 10 updates", title=title, ylim=(0, None))
     return Result(lines, numbers, figure)
 
 
@@ -133,10 +131,8 @@ def _max_relative_errors(theirs: RowLSTM, ours: RowLSTM, images: Tensor, labels:
         outputs.append(model.rnn(images)[0].detach())
         loss = nn.functional.cross_entropy(model(images), labels)
         gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
-    return {
-        name: float((b - a).abs().max() / a.abs().max())
-        for name, (a, b) in (("outputs", outputs), ("gradients", gradients))
-    }
+    pairs = {"outputs": outputs, "gradients": gradients}
+    return {name: float((b - a).abs().max() / a.abs().max()) for name, (a, b) in pairs.items()}
 
 
 @torch.no_grad()

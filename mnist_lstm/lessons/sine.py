@@ -19,6 +19,7 @@ are saved and loaded into the second. The experiment is that of Zhang et al. 202
 9.1, with an LSTM instead of a linear model.
 """
 
+import copy
 import io
 import math
 from dataclasses import dataclass
@@ -36,9 +37,7 @@ from mnist_lstm.lessons.options import Ahead, Count, Rate, Seed, Size, Spread
 from mnist_lstm.network.cells import LSTM
 from mnist_lstm.plots.style import BLUE, GREEN, ORANGE, PINK
 
-POINTS, TRAINED, TAU = 1000, 600, 4
-"""Points in all, points for training, and values in a window."""
-
+POINTS, TRAINED, TAU = 1000, 600, 4  # points in all, points for training, and values in a window
 TRAIN_WINDOWS, BATCH_SIZE = TRAINED - TAU, 32
 
 
@@ -64,20 +63,15 @@ class Options:
 
 
 class Forecaster(nn.Module):
-    """Predict the value after a window: ``(N, TAU)`` to ``(N,)``.
+    """Predict the value after a window, ``(N, TAU)`` to ``(N,)``."""
 
-    Args:
-        layer: `nn.LSTM` or the LSTM as equations, batch first, one value per step.
-        hidden_size: of the layer.
-    """
-
-    def __init__(self, layer: nn.Module, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        self.rnn = layer
+        self.rnn = nn.LSTM(1, hidden_size, batch_first=True)
         self.head = nn.Linear(hidden_size, 1)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Read each window from its oldest value to its latest."""
+        """Read each window from its oldest value to its latest, one value per step."""
         outputs: Tensor = self.rnn(windows.unsqueeze(2))[0]  # (N, TAU, H)
         forecast: Tensor = self.head(outputs[:, -1]).squeeze(1)
         return forecast
@@ -93,17 +87,16 @@ def run(options: Options) -> Result:
     windows, targets = values.unfold(0, TAU, 1)[:-1], values[TAU:]  # (996, TAU), (996,)
     parts = {"train_mse": slice(0, TRAIN_WINDOWS), "held_out_mse": slice(TRAIN_WINDOWS, None)}
 
-    first = nn.LSTM(1, hidden_size, batch_first=True)
-    models = {"nn.LSTM": Forecaster(first, hidden_size), "equations": Forecaster(LSTM.like(first), hidden_size)}
-    models["equations"].head.load_state_dict(models["nn.LSTM"].head.state_dict())
-    for name, model in models.items():
-        _train(model, windows[:TRAIN_WINDOWS], targets[:TRAIN_WINDOWS], options, name)
-    model, equations = models.values()
+    model = Forecaster(hidden_size)
+    equations = copy.deepcopy(model)
+    equations.rnn = LSTM.like(model.rnn)  # type: ignore[assignment]
+    for name, each in (("nn.LSTM", model), ("equations", equations)):
+        _train(each, windows[:TRAIN_WINDOWS], targets[:TRAIN_WINDOWS], options, name)
 
     saved = io.BytesIO()
     torch.save(equations.state_dict(), saved)
     saved.seek(0)
-    loaded = Forecaster(nn.LSTM(1, hidden_size, batch_first=True), hidden_size)
+    loaded = Forecaster(hidden_size)
     loaded.load_state_dict(torch.load(saved, weights_only=True))
     with torch.no_grad():
         forecasts = {"nn.LSTM": model(windows), "equations": equations(windows)}  # (996,) each
@@ -129,14 +122,9 @@ def run(options: Options) -> Result:
         "",
         *table(["steps ahead", *map(str, by_steps)], [["held-out MSE", *(f"{e:.4f}" for e in by_steps.values())]]),
     ]
-    numbers: dict[str, Any] = {
-        "noise_floor": options.noise**2,
-        "train_windows": TRAIN_WINDOWS,
-        **errors,
-        "max_difference_after_loading": difference,
-        "mse_by_steps_ahead": by_steps,
-        "divided_by_the_wrong_count": wrong,
-    }
+    numbers: dict[str, Any] = {"noise_floor": options.noise**2, "train_windows": TRAIN_WINDOWS, **errors}
+    numbers |= {"max_difference_after_loading": difference, "mse_by_steps_ahead": by_steps}
+    numbers |= {"divided_by_the_wrong_count": wrong}
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     axis = figure.subplots()
@@ -152,16 +140,7 @@ def run(options: Options) -> Result:
 
 
 def roll_out(model: nn.Module, windows: Tensor, steps: int) -> Tensor:
-    """Forecast step by step, each from the forecasts before.
-
-    Args:
-        model: turns ``(N, TAU)`` into ``(N,)``.
-        windows: the last known values, ``(N, TAU)``.
-        steps: number of forecasts.
-
-    Returns:
-        ``(N, steps)``.
-    """
+    """Forecast ``(N, steps)`` values from the last known ones, ``(N, TAU)``, each from the forecasts before."""
     for _ in range(steps):
         windows = torch.cat([windows, model(windows[:, -TAU:]).unsqueeze(1)], dim=1)
     return windows[:, TAU:]

@@ -22,8 +22,7 @@ from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import BLUE, ORANGE, finish
 
-LEARNT = 0.1
-"""Loss at which the correct class has a probability of 0.9."""
+LEARNT = 0.1  # loss at which the correct class has a probability of 0.9
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,14 @@ def run(options: Options) -> Result:
         else f"no start reached a loss below {LEARNT} in {steps} updates",
     ]
     numbers = {"loss_at_start": first, "loss_after_5": fifth, "updates_to_learn": needed}
-    return Result(lines, numbers, _draw(curves))
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for index, curve in enumerate(curves):
+        axis.plot(range(len(curve)), curve, color=BLUE, alpha=0.5, linewidth=1, label="" if index else "one start each")
+    axis.axhline(LEARNT, color=ORANGE, linestyle="--", label="correct class at probability 0.9")
+    axis.axvspan(0, 5, color="0.85", label="the first 5 updates")
+    finish(axis, xlabel="update", ylabel="cross-entropy", title="memorising three random sequences")
+    return Result(lines, numbers, figure)
 
 
 def _train(seed: int, options: Options) -> list[float]:
@@ -79,14 +85,3 @@ def _train(seed: int, options: Options) -> list[float]:
             break
         update(optimizer, loss)
     return curve
-
-
-def _draw(curves: list[list[float]]) -> Figure:
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for index, curve in enumerate(curves):
-        axis.plot(range(len(curve)), curve, color=BLUE, alpha=0.5, linewidth=1, label="" if index else "one start each")
-    axis.axhline(LEARNT, color=ORANGE, linestyle="--", label="correct class at probability 0.9")
-    axis.axvspan(0, 5, color="0.85", label="the first 5 updates")
-    finish(axis, xlabel="update", ylabel="cross-entropy", title="memorising three random sequences")
-    return figure

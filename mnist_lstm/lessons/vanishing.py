@@ -54,8 +54,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "LSTM, forget bias 5": {"cell": "lstm", "forget_bias": 5.0},
 }
 
-DEPTHS = (1, 2, 3, 5)
-"""How many times the sigmoid is applied."""
+DEPTHS = (1, 2, 3, 5)  # how many times the sigmoid is applied
 
 
 @dataclass(frozen=True)
@@ -138,25 +137,20 @@ def _iterated(x: Tensor, times: int) -> Tensor:
 
 def _slopes() -> dict[str, Any]:
     """Return the maximum slopes of sigmoid, tanh and the iterated sigmoid."""
+    x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
 
-    def maximum(function: Any) -> float:
-        x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
-        (slope,) = torch.autograd.grad(function(x).sum(), x)
+    def maximum(y: Tensor) -> float:
+        (slope,) = torch.autograd.grad(y.sum(), x)
         return float(slope.abs().max())
 
-    return {
-        "sigmoid": maximum(torch.sigmoid),
-        "tanh": maximum(torch.tanh),
-        "iterated": {times: maximum(lambda x, times=times: _iterated(x, times)) for times in DEPTHS},
-    }
+    iterated = {times: maximum(_iterated(x, times)) for times in DEPTHS}
+    return {"sigmoid": maximum(x.sigmoid()), "tanh": maximum(x.tanh()), "iterated": iterated}
 
 
 def _paths(options: Options, length: int = 28) -> dict[str, dict[str, list[float]]]:
     """Split the gradient of the last cell state with respect to earlier ones by path.
 
-    Returns:
-        For each forget bias, gradient norms by distance 1 to length - 1: of all paths, of the path from cell to cell,
-        and of the others.
+    Norms are returned by forget bias, part (all paths, from cell to cell, the rest), and distance 1 to length - 1.
     """
     result = {}
     for bias in (0.0, 1.0, 5.0):
@@ -175,37 +169,29 @@ def _paths(options: Options, length: int = 28) -> dict[str, dict[str, list[float
             # recompute h from this c, since the other paths begin with h
             state = (trace.gates[0]["o"] * cells[-1].tanh(), cells[-1])
         gradients = torch.autograd.grad((cells[-1][0, 0] * direction).sum(), cells[:-1])
-        all_paths = [gradient[0, 0] for gradient in reversed(gradients)]
-        cell_path, product = [], direction
-        for gate in reversed(forget_gates[1:]):
-            product = product * gate.detach()
-            cell_path.append(product)
-        others = [a - b for a, b in zip(all_paths, cell_path, strict=True)]
-        parts = {"all": all_paths, "cell": cell_path, "rest": others}
+        all_paths = torch.stack([gradient[0, 0] for gradient in reversed(gradients)])  # (27, H), by distance
+        cell_path = torch.stack([direction, *reversed(forget_gates[1:])]).detach().cumprod(dim=0)[1:]
+        parts = {"all": all_paths, "cell": cell_path, "rest": all_paths - cell_path}
         result[f"{bias:g}"] = {name: [float(gradient.norm()) for gradient in part] for name, part in parts.items()}
     return result
 
 
 def _explode(options: Options, length: int = 28, distance: int = 5) -> dict[str, Any]:
     """Train an RNN with large recurrent weights to remember for a few steps, with and without clipping."""
-    losses: dict[str, list[float]] = {}
-    norms: dict[str, list[float]] = {}
-    for name, limit in (("not clipped", math.inf), ("clipped", 1.0)):
+    losses: dict[str, list[float]] = {"not clipped": [], "clipped": []}
+    norms: dict[str, list[float]] = {name: [] for name in losses}
+    for name, limit in zip(losses, (math.inf, 1.0), strict=True):
         model, generator = seeded(options.seed, options.hidden_size, cell="rnn")
         with torch.no_grad():
             model.rnn.get_parameter("weight_hh_l0").mul_(options.gain)
         optimizer = torch.optim.SGD(model.parameters(), 0.5)
-        losses[name], norms[name] = [], []
         for _ in range(300):
             sequences, labels = draw(32, length, generator, place=length - 1 - distance)
             loss = F.cross_entropy(model(sequences), labels)
             norms[name].append(update(optimizer, loss, limit))
             losses[name].append(loss.item())
-    return {
-        "maximum_norm": {name: max(values) for name, values in norms.items()},
-        "losses": losses,
-        "final_loss": {name: statistics.fmean(curve[-20:]) for name, curve in losses.items()},
-    }
+    final = {name: statistics.fmean(curve[-20:]) for name, curve in losses.items()}
+    return {"maximum_norm": {name: max(norms[name]) for name in norms}, "losses": losses, "final_loss": final}
 
 
 def _draw(norms: dict[str, Any], paths: dict[str, Any], exploding: dict[str, Any]) -> Figure:

@@ -36,6 +36,7 @@ from mnist_lstm.errors import InputError
 Gates = dict[str, Tensor]
 """Values by the names in the equations."""
 
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")
 
 
@@ -60,28 +61,17 @@ class Recurrent(nn.Module):
     """Layers and directions around a cell, as in PyTorch's recurrent layers; base class of the cells.
 
     Arguments, inputs, outputs, parameter names, shapes and initial distribution are those of the PyTorch layer of the
-    same name. Packed sequences are not supported.
-
-    Args:
-        input_size: values per step.
-        hidden_size: units H of one layer in one direction.
-        num_layers: each layer reads the outputs of the one below.
-        bias: whether the equations have b and d.
-        batch_first: ``(N, L, input_size)`` instead of ``(L, N, input_size)``.
-        dropout: probability of dropping a unit between two layers during training.
-        bidirectional: read the sequence from both ends.
-        proj_size: LSTM only: size of h, which is then a linear map of ``o * tanh(c)``; 0 for no projection.
+    same name: ``hidden_size`` is the number of units H of one layer in one direction; ``bias`` is b and d; dropout is
+    between two layers, during training; ``proj_size``, for an LSTM only, is the size of h, which is then a linear map
+    of ``o * tanh(c)``. Packed sequences are not supported.
 
     Raises:
         InputError: ``proj_size`` is given for another cell, or is not less than ``hidden_size``.
     """
 
-    blocks: ClassVar[int]
-    """Number of gates and candidates: each has H rows of the weights."""
-    peer: ClassVar[type[nn.RNNBase]]
-    """PyTorch's layer of the same equations."""
-    states: ClassVar[tuple[str, ...]] = ("h",)
-    """What one step passes to the next."""
+    blocks: ClassVar[int]  # number of gates and candidates: each has H rows of the weights
+    peer: ClassVar[type[nn.RNNBase]]  # PyTorch's layer of the same equations
+    states: ClassVar[tuple[str, ...]] = ("h",)  # what one step passes to the next
 
     def __init__(
         self,
@@ -100,8 +90,7 @@ class Recurrent(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
         self.suffixes = ("", "_reverse") if bidirectional else ("",)
-        self.proj_size = proj_size
-        output_size = proj_size or hidden_size
+        self.proj_size, output_size = proj_size, proj_size or hidden_size
         rows, bound = self.blocks * hidden_size, hidden_size**-0.5
         for layer in range(num_layers):
             width = input_size if layer == 0 else output_size * len(self.suffixes)
@@ -162,16 +151,11 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):
             if layer > 0:
                 steps = F.dropout(steps, self.dropout, self.training)
-            directions = []
             for suffix in self.suffixes:
-                weights = {
-                    name: self._parameters.get(f"{name}_l{layer}{suffix}")
-                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-                }
-                directions.append(self._read(steps, [s[len(gates)] for s in initial], weights, backward=bool(suffix)))
-                gates.append(directions[-1])
-                last.append([directions[-1][name][0 if suffix else -1] for name in self.states])
-            steps = torch.cat([direction["h"] for direction in directions], dim=2)  # (L, N, directions * H)
+                weights = {name: self._parameters.get(f"{name}_l{layer}{suffix}") for name in WEIGHTS}
+                gates.append(self._read(steps, [s[len(gates)] for s in initial], weights, backward=bool(suffix)))
+                last.append([gates[-1][name][0 if suffix else -1] for name in self.states])
+            steps = torch.cat([each["h"] for each in gates[-len(self.suffixes) :]], dim=2)  # (L, N, directions * H)
 
         def arrange(values: Tensor) -> Tensor:
             return values.squeeze(1) if single else values.movedim(1, batch_axis)
@@ -184,15 +168,12 @@ class Recurrent(nn.Module):
         )
 
     def step(self, projected: Tensor, state: Gates, weights: dict[str, Any]) -> Gates:
-        """Compute the equations of one step.
+        """Compute all values of the equations of one step, ``(N, H)`` each.
 
         Args:
             projected: ``W x + b`` of all gates, ``(N, blocks * H)``.
             state: of the step before, ``(N, H)`` each.
             weights: of this layer and direction, by PyTorch's names; None where the layer has none.
-
-        Returns:
-            All values of the equations, ``(N, H)`` each.
         """
         raise NotImplementedError
 
@@ -209,9 +190,8 @@ class Recurrent(nn.Module):
         return {name: torch.stack([values[name] for values in done]) for name in now}
 
     def _initial_states(self, steps: Tensor, state: Any, single: bool) -> list[Tensor]:
-        number = self.num_layers * len(self.suffixes)
-        shapes = [(number, steps.shape[1], self.proj_size or self.hidden_size)]
-        shapes += [(number, steps.shape[1], self.hidden_size)] * (len(self.states) - 1)
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: len(self.states)]
+        shapes = [(self.num_layers * len(self.suffixes), steps.shape[1], size) for size in sizes]
         if state is None:
             return [steps.new_zeros(shape) for shape in shapes]
         given = list(state) if len(self.states) > 1 else [state]

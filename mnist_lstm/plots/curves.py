@@ -7,15 +7,13 @@ from matplotlib.figure import Figure
 
 from mnist_lstm.plots.style import BLUE, ORANGE, finish
 
-Points = Sequence[tuple[int, float]]
+Points = Sequence[tuple[int, float]]  # of step and value
 
 
 def learning_curves(scalars: Mapping[str, Points], title: str) -> Figure:
     """Plot loss and accuracy against the training step, one below the other.
 
-    Args:
-        scalars: (step, value) points of train/loss, val/loss, train/acc and val/acc; any of them may be missing.
-        title: of the figure.
+    The scalars are points of train/loss, val/loss, train/acc and val/acc; any of them may be missing.
     """
     figure = Figure(figsize=(8, 6), layout="constrained")
     figure.suptitle(title)

@@ -10,14 +10,7 @@ from mnist_lstm.data.format import CLASS_NAMES
 
 
 def digit_sheet(images: Tensor, captions: Sequence[str], title: str, columns: int = 8) -> Figure:
-    """Draw digits in a grid, each under its caption.
-
-    Args:
-        images: ``(N, 28, 28)``, in any range; the lowest value is drawn black.
-        captions: N texts.
-        title: of the figure.
-        columns: digits per row.
-    """
+    """Draw digits ``(N, 28, 28)`` of any range in a grid, the lowest value black, each under its caption."""
     rows = max(1, -(-len(captions) // columns))
     figure = Figure(figsize=(columns * 1.1, rows * 1.6 + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=14)
@@ -31,12 +24,7 @@ def digit_sheet(images: Tensor, captions: Sequence[str], title: str, columns: in
 
 
 def confusion_matrix(counts: Tensor, title: str) -> Figure:
-    """Draw a confusion matrix; only the errors are coloured, so that they stand out.
-
-    Args:
-        counts: ``(C, C)``, true class by predicted class; up to 10 classes.
-        title: of the figure.
-    """
+    """Draw counts ``(C, C)`` by true and predicted class, C up to 10; only the errors are coloured, to stand out."""
     table = counts.cpu().numpy()
     errors = table * (1 - np.eye(len(table), dtype=table.dtype))
     figure = Figure(figsize=(6, 6), layout="constrained")
@@ -46,8 +34,7 @@ def confusion_matrix(counts: Tensor, title: str) -> Figure:
         if count:
             colour = "white" if errors[row, column] > errors.max() / 2 else "black"
             weight = "normal" if row == column else "bold"
-            text = str(count)
-            axis.text(column, row, text, ha="center", va="center", fontsize=11, color=colour, fontweight=weight)
+            axis.text(column, row, f"{count}", ha="center", va="center", fontsize=11, color=colour, fontweight=weight)
     axis.set(xlabel="predicted", ylabel="true", title=title)
     axis.set_xticks(range(len(table)), CLASS_NAMES[: len(table)])
     axis.set_yticks(range(len(table)), CLASS_NAMES[: len(table)])

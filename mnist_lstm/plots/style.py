@@ -12,14 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+# four hues that remain distinct with any kind of colour vision (Okabe & Ito 2008)
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-"""Four hues that remain distinct with any kind of colour vision (Okabe & Ito 2008)."""
-
+# colour and line style of up to four curves in one plot; each differs from the others in both
 CURVES = ((ORANGE, "-"), (BLUE, "--"), (GREEN, "-."), (PINK, ":"))
-"""Colour and line style of up to four curves in one plot; each differs from the others in both."""
-
+# for signed values: blue below 0, orange above; the ends of Matplotlib's PuOr are both nearly black
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [BLUE, "white", ORANGE])
-"""Colour map of signed values: blue below 0, orange above. The ends of Matplotlib's PuOr are both nearly black."""
 
 
 def finish(axis: Axes, **properties: Any) -> None:

@@ -9,41 +9,28 @@ picture rarely belongs to the digit.
 
 import numpy as np
 
+from mnist_lstm.inference.picture import ground
 from mnist_lstm.inference.picture.components import is_writing, segment
-from mnist_lstm.inference.picture.ground import (
-    GROUND_SIDE,
-    MIN_CONTRAST,
-    Grey,
-    crop_to_sheet,
-    measure_ink,
-    polarity,
-    remove_salt_and_pepper,
-    subtract_paper,
-)
 from mnist_lstm.inference.picture.layout import Images, is_mnist, stroke_width, to_mnist
 
 __all__ = ["Images", "find_digits", "is_mnist"]
 
-WIDEST_STROKE = 0.4
-"""Width of the widest stroke, as a share of the picture's longer side."""
+WIDEST_STROKE = 0.4  # width of the widest stroke, as a share of the picture's longer side
 
 
-def find_digits(grey: Grey) -> list[Images]:
-    """Find the digits in a picture, from left to right, each as an MNIST image.
+def find_digits(grey: ground.Grey) -> list[Images]:
+    """Find the digits in a picture, from left to right, each as an MNIST image, uint8 ``(28, 28)``; none without ink.
 
-    Args:
-        grey: float32 array ``(height, width)``, 0 (black) to 1 (white); digits dark on light or light on dark.
-
-    Returns:
-        One uint8 array ``(28, 28)`` per digit; an empty list if there is no ink.
+    The picture is float32, 0 (black) to 1 (white), with digits dark on light or light on dark.
     """
-    if min(grey.shape) < 3 or float(np.ptp(grey)) < MIN_CONTRAST / 2:
+    if min(grey.shape) < 3 or float(np.ptp(grey)) < ground.MIN_CONTRAST / 2:
         return []
-    grey = remove_salt_and_pepper(crop_to_sheet(grey))
-    light, level = polarity(grey)
+    grey = ground.remove_salt_and_pepper(ground.crop_to_sheet(grey))
+    light, level = ground.polarity(grey)
     # in uneven light the narrower filter follows the ground better, unless it swallows the strokes
-    for widest in (0.15, WIDEST_STROKE) if level is None and max(grey.shape) >= GROUND_SIDE else (WIDEST_STROKE,):
-        ink, floor = subtract_paper(measure_ink(grey, light, level, widest))
+    uneven = level is None and max(grey.shape) >= ground.GROUND_SIDE
+    for widest in (0.15, WIDEST_STROKE) if uneven else (WIDEST_STROKE,):
+        ink, floor = ground.subtract_paper(ground.measure_ink(grey, light, level, widest))
         digits = segment(ink, floor)
         if digits and stroke_width(digits[0].mask) < 0.5 * widest * max(grey.shape):
             break

@@ -1,6 +1,7 @@
 """Group connected parts of the ink into digits; drop lines, frames, specks and grain."""
 
 import functools
+import itertools
 import math
 import operator
 from dataclasses import dataclass
@@ -12,25 +13,17 @@ from scipy import ndimage
 
 from mnist_lstm.inference.picture.ground import GROUND_SIDE, MIN_CONTRAST, NEIGHBOURS, Box, Grey, Mask, otsu
 
-MAX_PARTS = 40
-"""Only this many of the largest parts are considered: noise falls into thousands."""
+MAX_PARTS = 40  # only this many of the largest parts are considered: noise falls into thousands
 
 
 @dataclass(frozen=True)
 class Digit:
-    """One or several connected parts of a picture that make a digit.
-
-    Attributes:
-        box: bounding box.
-        area: number of pixels.
-        labels: values of ``picture`` that belong to the digit.
-        picture: int32 array ``(height, width)``, the labelled parts of the whole picture.
-    """
+    """One or several connected parts of a picture that make a digit."""
 
     box: Box
-    area: int
-    labels: tuple[int, ...]
-    picture: npt.NDArray[np.int32]
+    area: int  # number of pixels
+    labels: tuple[int, ...]  # values of `picture` that belong to the digit
+    picture: npt.NDArray[np.int32]  # (height, width), the labelled parts of the whole picture
 
     def __or__(self, other: "Digit") -> "Digit":
         return Digit(self.box | other.box, self.area + other.area, self.labels + other.labels, self.picture)
@@ -38,31 +31,25 @@ class Digit:
     @cached_property
     def mask(self) -> Mask:
         """Return the digit's pixels in its box."""
-        box = self.box
-        return np.isin(self.picture[box.top : box.bottom, box.left : box.right], self.labels)
+        return np.isin(self.picture[self.box.slices], self.labels)
 
     def cut(self, ink: Grey) -> Grey:
         """Cut out the digit's ink with the soft edges of its strokes and without its neighbours: 0 to 1."""
-        soft = 2
-        box = self.box
-        top, left = max(0, box.top - soft), max(0, box.left - soft)
-        rows, columns = slice(top, box.bottom + soft), slice(left, box.right + soft)
-        core = np.isin(self.picture[rows, columns], self.labels)
-        cut = np.where(ndimage.binary_dilation(core, NEIGHBOURS, iterations=soft), ink[rows, columns], 0)
+        soft, box = 2, self.box
+        around = Box(max(0, box.top - soft), box.bottom + soft, max(0, box.left - soft), box.right + soft).slices
+        core = np.isin(self.picture[around], self.labels)
+        cut = np.where(ndimage.binary_dilation(core, NEIGHBOURS, iterations=soft), ink[around], 0)
         full = np.percentile(cut[core], 70)
         strength: Grey = np.clip((cut / full - 0.08) / 0.92, 0, 1).astype(np.float32)
         return strength
 
 
 def segment(ink: Grey, floor: float) -> list[Digit]:
-    """Find the digits in the ink, at the best of three thresholds.
+    """Find the digits in the ink from left to right, at the best of three thresholds.
 
     Args:
-        ink: float32 array ``(height, width)``, from `subtract_paper`.
+        ink: float32 array ``(height, width)``, as `subtract_paper` returns it.
         floor: level up to which a pixel may be noise.
-
-    Returns:
-        The digits from left to right; none if there is no ink.
     """
     inked = ink[ink > floor]
     if inked.size < 4 or ink.max() < MIN_CONTRAST:
@@ -71,10 +58,8 @@ def segment(ink: Grey, floor: float) -> list[Digit]:
     best = _segment_at(ink, high)
     for threshold in (max(floor, 0.5 * high), floor):
         other = _segment_at(ink, threshold)
-        if not other:
-            continue
-        if not best:
-            best = other
+        if not best or not other:
+            best = best or other
             continue
         before, after = (functools.reduce(operator.or_, digits) for digits in (best, other))
         # the higher threshold found a few dark specks beside a faint digit
@@ -102,15 +87,14 @@ def is_writing(digits: list[Digit], ink: Grey, floor: float, even: bool) -> bool
     Writing is dark, large, and a fair share of all the ink there is.
 
     Args:
-        digits: from `segment`, at least one.
-        ink: float32 array ``(height, width)``, from `subtract_paper`.
-        floor: level up to which a pixel may be noise.
+        digits: at least one.
+        ink: as for `segment`.
+        floor: as for `segment`.
         even: whether the light on the ground is even.
     """
     written = np.zeros(ink.shape, dtype=bool)
     for digit in digits:
-        box = digit.box
-        written[box.top : box.bottom, box.left : box.right] |= digit.mask
+        written[digit.box.slices] |= digit.mask
     level = float(np.median(ink[written]))
     if level < MIN_CONTRAST or level < 1.25 * floor:
         return False
@@ -174,15 +158,11 @@ def _group(parts: list[Digit], shape: tuple[int, ...]) -> list[Digit]:
     ]
     if any(part.box.side >= 0.12 * max(shape) for part in inside):
         parts = inside
-    frames = [part for part in parts if _is_frame(part) and any(_encloses(part.box, other.box) for other in parts)]
-    parts = [part for part in parts if part not in frames]
+    parts = [p for p in parts if not (_is_frame(p) and any(_encloses(p.box, other.box) for other in parts))]
     if not parts:
         return []
 
-    def weight(part: Digit) -> float:
-        return part.box.side * math.sqrt(part.area) * (0.4 if part.box.edges(shape) else 1)
-
-    main = max(parts, key=weight)
+    main = max(parts, key=lambda part: part.box.side * math.sqrt(part.area) * (0.4 if part.box.edges(shape) else 1))
 
     def counts(part: Digit) -> bool:
         box = part.box
@@ -193,15 +173,8 @@ def _group(parts: list[Digit], shape: tuple[int, ...]) -> list[Digit]:
 
     digits = [part for part in parts if part is main or counts(part)]
     digits = sorted(digits, key=lambda part: part.area, reverse=True)[:MAX_PARTS]
-    merged = True
-    while merged:
-        merged = False
-        for i, one in enumerate(digits):
-            partner = next((other for other in digits[i + 1 :] if _same_digit(one.box, other.box)), None)
-            if partner is not None:
-                digits = [digit for digit in digits if digit not in (one, partner)] + [one | partner]
-                merged = True
-                break
+    while pair := next((p for p in itertools.combinations(digits, 2) if _same_digit(p[0].box, p[1].box)), None):
+        digits = [digit for digit in digits if digit not in pair] + [pair[0] | pair[1]]
     tallest, largest = max(digit.box.height for digit in digits), max(digit.area for digit in digits)
     side = max(digit.box.side for digit in digits)
     digits = [
@@ -221,17 +194,10 @@ def _encloses(outer: Box, inner: Box) -> bool:
 
 def _is_frame(part: Digit) -> bool:
     """Return whether a part is a frame, as on forms: ink along all four sides of its bounding box."""
-    mask, height, width = part.mask, part.box.height, part.box.width
-    if min(height, width) < 16 or part.area > 0.5 * height * width:
+    if min(part.box.height, part.box.width) < 16 or part.area > 0.5 * part.mask.size:
         return False
-    rows, columns = max(1, round(0.1 * height)), max(1, round(0.1 * width))
-    sides = (
-        mask[:rows].any(axis=0),
-        mask[-rows:].any(axis=0),
-        mask[:, :columns].any(axis=1),
-        mask[:, -columns:].any(axis=1),
-    )
-    return all(side.mean() > 0.93 for side in sides)
+    quarters = (np.rot90(part.mask, turn) for turn in range(4))
+    return all(side[: max(1, round(0.1 * len(side)))].any(axis=0).mean() > 0.93 for side in quarters)
 
 
 def _same_digit(a: Box, b: Box) -> bool:

@@ -10,14 +10,9 @@ from scipy import ndimage
 Grey = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-MIN_CONTRAST = 0.06
-"""Minimum difference between ink and ground, as a share of full contrast; anything fainter is not ink."""
-
-GROUND_SIDE = 160
-"""Longer side, in pixels, at which the ground is estimated (approximately): light changes slowly."""
-
-NEIGHBOURS = np.ones((3, 3), dtype=bool)
-"""Structuring element of 8-connectivity: pixels that share an edge or a corner are connected."""
+MIN_CONTRAST = 0.06  # between ink and ground, as a share of full contrast; anything fainter is not ink
+GROUND_SIDE = 160  # longer side, in pixels, at which the ground is estimated (approximately): light changes slowly
+NEIGHBOURS = np.ones((3, 3), dtype=bool)  # 8-connectivity: pixels that share an edge or a corner are connected
 
 
 @dataclass(frozen=True)
@@ -28,6 +23,11 @@ class Box:
     bottom: int
     left: int
     right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Return the index of the box in a picture."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @property
     def height(self) -> int:
@@ -50,12 +50,8 @@ class Box:
         return self.height < 0.4 * self.width
 
     def __or__(self, other: "Box") -> "Box":
-        return Box(
-            min(self.top, other.top),
-            max(self.bottom, other.bottom),
-            min(self.left, other.left),
-            max(self.right, other.right),
-        )
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Box(top, max(self.bottom, other.bottom), left, max(self.right, other.right))
 
     def edges(self, shape: tuple[int, ...]) -> int:
         """Count the edges of a picture of this shape that the box touches."""
@@ -66,9 +62,8 @@ def remove_salt_and_pepper(grey: Grey) -> Grey:
     """Replace isolated pixels, unlike all but one of their neighbours, by the neighbours' median if there are many."""
     height, width = grey.shape
     padded = np.pad(grey, 1, mode="edge")
-    around = np.stack(
-        [padded[i : i + height, j : j + width] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    )  # (8, height, width)
+    places = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    around = np.stack([padded[i : i + height, j : j + width] for i, j in places])  # (8, height, width)
     middle = np.median(around, axis=0)
     alike = (np.abs(around - grey) < 0.25).sum(axis=0)
     isolated = (alike <= 1) & (np.abs(grey - middle) > 0.3)
@@ -106,11 +101,8 @@ def crop_to_sheet(grey: Grey) -> Grey:
 def _is_rectangle(filled: Mask) -> bool:
     """Return whether a shape fills its smallest bounding rectangle, at any angle."""
     edge = np.argwhere(filled & ~ndimage.binary_erosion(filled))
-    angles = np.radians(np.arange(0, 90, 3))
-    boxes = [
-        np.ptp(edge @ (np.cos(angle), np.sin(angle)) + 1) * np.ptp(edge @ (-np.sin(angle), np.cos(angle)) + 1)
-        for angle in angles
-    ]
+    turns = ((np.cos(angle), np.sin(angle)) for angle in np.radians(np.arange(0, 90, 3)))
+    boxes = [np.ptp(edge @ (cos, sin) + 1) * np.ptp(edge @ (-sin, cos) + 1) for cos, sin in turns]
     return bool(filled.sum() > 0.88 * min(boxes))
 
 
@@ -171,18 +163,15 @@ def _subtract_slow_light(grey: Grey) -> npt.NDArray[np.float64]:
 
 
 def measure_ink(grey: Grey, light: bool, level: float | None, widest: float) -> Grey:
-    """Measure how far each pixel differs from its ground.
+    """Measure how far each pixel differs from its ground, relative to the light on it; positive for ink.
 
     The ground is a morphological closing of the picture (an opening for light ink).
 
     Args:
         grey: float32 array ``(height, width)``, 0 (black) to 1 (white).
-        light: whether the ink is lighter than the ground, from `polarity`.
-        level: grey level of the ground, from `polarity`; None if the light is uneven.
+        light: as `polarity` returns it.
+        level: as `polarity` returns it.
         widest: width of the widest stroke, as a share of the longer side.
-
-    Returns:
-        float32 array ``(height, width)``, relative to the light on the ground; positive for ink.
     """
     small, _ = _shrink(grey, GROUND_SIDE)
     if min(small.shape) > 40:
@@ -195,15 +184,10 @@ def measure_ink(grey: Grey, light: bool, level: float | None, widest: float) -> 
         away = (framed - level) if light else (level - framed)
         framed[rim & (away > 0.3 * away.max())] = level
     framed = np.pad(framed, window, mode="edge")
-    if light:
-        ground = ndimage.maximum_filter(ndimage.minimum_filter(framed, window), window)
-    else:
-        ground = ndimage.minimum_filter(ndimage.maximum_filter(framed, window), window)
+    morphology = ndimage.grey_opening if light else ndimage.grey_closing
     inner = slice(window + 1, -window - 1)
-    ground = ndimage.uniform_filter(ground[inner, inner], 5)
-    if ground.shape != grey.shape:
-        size = grey.shape[1], grey.shape[0]
-        ground = np.asarray(Image.fromarray(ground).resize(size, Image.Resampling.BILINEAR))
+    ground = ndimage.uniform_filter(morphology(framed, window)[inner, inner], 5)
+    ground = np.asarray(Image.fromarray(ground).resize(grey.shape[::-1], Image.Resampling.BILINEAR))
     # ink absorbs a share of the light on the paper: relative to the paper, it is as dark in the shade
     ink: Grey = (grey - ground) / np.maximum(1 - ground, 0.3) if light else (ground - grey) / np.maximum(ground, 0.15)
     return ink

@@ -10,21 +10,15 @@ from mnist_lstm.inference.picture.ground import Grey, Mask
 
 Images = npt.NDArray[np.uint8]
 
+# stroke widths, in pixels of the 20-pixel box, between which nearly all of MNIST lies; others are brought there
 THINNEST, THICKEST = 1.25, 5.0
-"""Stroke widths, in pixels of the 20-pixel box, between which nearly all of MNIST lies; others are brought there."""
 
 
 def is_mnist(images: Images) -> Mask:
-    """Return which images have MNIST's form: black ground, 20-pixel box, centre of mass in the middle.
+    """Return which uint8 images ``(N, 28, 28)`` have MNIST's form: black ground, 20-pixel box, centre of mass centred.
 
     In all of MNIST the longer side is 19 or 20 pixels and the centre of mass at 13.5 to 14.5; the tolerance here is
     somewhat wider.
-
-    Args:
-        images: uint8 array ``(N, 28, 28)``.
-
-    Returns:
-        bool array ``(N,)``.
     """
     flat = images.reshape(len(images), -1)
     rows, columns = (images.sum(axis=axis, dtype=np.float32) for axis in (2, 1))  # (N, 28)
@@ -49,14 +43,7 @@ def stroke_width(mask: Mask) -> float:
 
 
 def to_mnist(ink: Grey) -> Images:
-    """Bring the ink of a digit to MNIST's size, stroke width and position.
-
-    Args:
-        ink: float32 array ``(height, width)``, 0 to 1.
-
-    Returns:
-        uint8 array ``(28, 28)``.
-    """
+    """Bring the ink of a digit, 0 to 1, to MNIST's size, stroke width and position: a uint8 array ``(28, 28)``."""
     fine = 4  # strokes are measured and redrawn on a grid with this many pixels per pixel of the result
     height, width = ink.shape
     scale = fine * BOX / max(height, width)
