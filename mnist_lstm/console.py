@@ -1,5 +1,6 @@
 """What goes to the terminal: printable text and progress bars."""
 
+import sys
 from collections.abc import Collection, Iterator
 from typing import TypeVar
 
@@ -18,9 +19,11 @@ def track(items: Collection[Item], description: str) -> Iterator[Item]:
         items: a collection of known size.
         description: text before the bar.
     """
+    if not sys.stderr.isatty():
+        yield from items
+        return
     # Rich takes 0.1 s to import, which --help does without
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    console = Console(stderr=True)
-    yield from rich_track(items, description, console=console, transient=True, disable=not console.is_terminal)
+    yield from rich_track(items, description, console=Console(stderr=True), transient=True)

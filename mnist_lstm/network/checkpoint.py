@@ -127,8 +127,8 @@ def _load(path: Path) -> Any:
         if sum(entry.file_size for entry in entries) > min(MAX_BYTES, path.stat().st_size):
             raise InputError(f"{path}: announces more than it holds, or more than {MAX_BYTES // 2**30} GiB")
         with warnings.catch_warnings():
-            # a foreign file may be a pickle of another protocol; what follows says better what is wrong with it
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            # of pickle protocols, sparse tensors and so on, by version; the checks that follow say it better
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
