@@ -1,4 +1,4 @@
-"""A tiny MNIST, the command in this process, and an environment that is the same everywhere."""
+"""Shared fixtures: a tiny MNIST, the command run in this process, a trained checkpoint, a clean environment."""
 
 import gzip
 import hashlib
@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command sets it, and before PyTorch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does; before PyTorch is imported
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ from mnist_lstm.data.datasets import load_sklearn_digits
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_ARCHIVES = os.environ.get("MNIST_LSTM_ARCHIVES")
-TRAIN_SIZE, TEST_SIZE = 400, 100
+TRAIN_SIZE, VAL_SIZE, TEST_SIZE = 400, 50, 100
 
-torch.set_num_threads(1)  # the networks here are so small that threads only wait for each other
+torch.set_num_threads(1)  # networks this small do not gain from threads
 
 
 @pytest.fixture(autouse=True)
 def _same_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Start every test in an empty folder, without archives or mirrors named by the environment."""
+    """Start every test in an empty folder, with neither archives nor a mirror set in the environment."""
     monkeypatch.delenv("MNIST_LSTM_ARCHIVES", raising=False)
     monkeypatch.delenv("MNIST_LSTM_MIRROR", raising=False)
     work = tmp_path / "work"
@@ -36,21 +36,22 @@ def _same_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def to_idx(array: np.ndarray) -> bytes:
-    """Put an array of bytes into the IDX format."""
+    """Encode a uint8 array as IDX."""
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 def write_archive(path: Path, array: np.ndarray) -> None:
-    """Write an IDX archive that is the same, byte for byte, for the same array."""
+    """Write a gzipped IDX file; equal arrays give equal bytes."""
     path.write_bytes(gzip.compress(to_idx(array), mtime=0))
 
 
 def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the archives in a folder for the published ones: put their MD5 sums in the place of the real ones."""
+    """Make the archives in a folder pass for the published ones: expect their MD5 sums instead."""
     for name in mnist_files.ARCHIVE_MD5:
         packed = (folder / f"{name}.gz").read_bytes()
         monkeypatch.setitem(mnist_files.ARCHIVE_MD5, name, hashlib.md5(packed).hexdigest())
         monkeypatch.setitem(mnist_files.UNPACKED_MD5, name, hashlib.md5(gzip.decompress(packed)).hexdigest())
+    monkeypatch.setitem(datasets.VAL_SIZE, "mnist", VAL_SIZE)
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +67,17 @@ def _tiny_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def archives(_tiny_archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the four archives of a tiny MNIST of real digits: 400 to train, 100 to test."""
+    """A folder with the four archives of a tiny MNIST: 400 of scikit-learn's digits to train, 100 to test."""
     folder = Path(shutil.copytree(_tiny_archives, tmp_path / "archives"))
     publish(folder, monkeypatch)
-    monkeypatch.setitem(datasets.VAL_SIZE, "mnist", 50)
     return folder
+
+
+class Evil:
+    """Creates the file ``it ran`` when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return (Path("it ran").touch, ())
 
 
 Command = Callable[..., tuple[int, str, str]]
@@ -92,20 +99,53 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
+def succeed(command: Command, *args: str | Path) -> tuple[str, str]:
+    """Run a command that must succeed; returns standard output and standard error."""
+    code, out, err = command(*args)
+    assert code == 0, err
+    return out, err
+
+
+def fail(command: Command, *args: str | Path) -> str:
+    """Run a command that must end with exit code 2 and no traceback; returns standard error."""
+    code, out, err = command(*args)
+    assert code == 2, err
+    assert "Traceback" not in out + err
+    return err
+
+
+def fit_args(archives: Path, *args: str | Path) -> list[str | Path]:
+    """Return arguments to fit a small network to the tiny MNIST: 2 epochs of 6 steps, no pictures."""
+    small = ["--trainer.accelerator=cpu", "--model.hidden_size=16", "--data.batch_size=64", "--trainer.max_epochs=2"]
+    return ["fit", "--data.archives", archives, *small, "--pictures_every_n_epochs=0", *args]
+
+
 @pytest.fixture
 def fit(command: Command, archives: Path) -> Command:
-    """Run ``mnist-lstm fit`` on the tiny MNIST with a small network: one epoch is 6 steps, unless told otherwise."""
+    """Run ``mnist-lstm fit`` with the arguments of `fit_args`; later arguments override them."""
+    return lambda *args: command(*fit_args(archives, *args))
 
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        small = ["--trainer.accelerator=cpu", "--model.hidden_size=16", "--data.batch_size=64"]
-        return command("fit", "--data.archives", archives, *small, "--trainer.max_epochs=2", *args)
 
-    return run
+@pytest.fixture(scope="session")
+def _one_epoch(_tiny_archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one_epoch")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        publish(_tiny_archives, monkeypatch)
+        monkeypatch.chdir(folder)
+        assert main([str(arg) for arg in fit_args(_tiny_archives, "--trainer.max_epochs=1")]) == 0
+    return folder
+
+
+@pytest.fixture
+def trained(_one_epoch: Path, archives: Path) -> Path:
+    """The checkpoints' folder of a one-epoch `fit`, whose ``runs`` and ``data`` are copied to the working folder."""
+    shutil.copytree(_one_epoch, Path(), dirs_exist_ok=True)  # keeps the times, by which runs are ordered
+    return Path("runs/mnist/version_0/checkpoints")
 
 
 @pytest.fixture(scope="session")
 def real_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the real MNIST, from the archives that MNIST_LSTM_ARCHIVES named when the tests began."""
+    """A data folder with the real MNIST, unpacked from the archives in MNIST_LSTM_ARCHIVES."""
     if not REAL_ARCHIVES:
         pytest.skip("set MNIST_LSTM_ARCHIVES to the folder with the four published archives to run this on real MNIST")
     data_dir = tmp_path_factory.mktemp("mnist")

@@ -1,12 +1,13 @@
 """The ``mnist-lstm`` command as a whole: help, dispatch, errors, exit codes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, Command
+from conftest import REPOSITORY, Command, fail
 
 from mnist_lstm.cli import COMMANDS, LIGHTNING_COMMANDS, USAGE
 
@@ -27,7 +28,7 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     assert not {"torch", "lightning", "numpy", "torchvision", "tensorboard", "sklearn"} & set(modules)
 
 
-def test_importing_the_package_imports_nothing_else() -> None:
+def test_importing_the_package_imports_no_other_module() -> None:
     before, after = (
         set(run_process("-c", f"import sys{extra}; print(*sys.modules)").stdout.split())
         for extra in ("", ", mnist_lstm")
@@ -35,7 +36,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert after - before == {"mnist_lstm"}
 
 
-def test_nothing_under_inference_imports_the_training_libraries() -> None:
+def test_inference_imports_no_training_libraries() -> None:
     program = (
         "import importlib, pkgutil, sys, mnist_lstm.inference as package\n"
         "names = [m.name for m in pkgutil.walk_packages(package.__path__, 'mnist_lstm.inference.')]\n"
@@ -49,7 +50,7 @@ def test_nothing_under_inference_imports_the_training_libraries() -> None:
     assert not {"lightning", "torchvision", "torchmetrics", "tensorboard"} & set(modules.split())
 
 
-def test_the_help_names_every_command(command: Command) -> None:
+def test_help_lists_every_command(command: Command) -> None:
     code, out, _ = command("--help")
     assert (code, out) == (0, USAGE)
     assert all(f"\n  {name} " in USAGE for name in COMMANDS)
@@ -57,60 +58,56 @@ def test_the_help_names_every_command(command: Command) -> None:
     assert (code, out, err) == (2, "", USAGE)
 
 
-def test_the_version_is_that_of_the_project(command: Command) -> None:
+def test_version_equals_that_in_pyproject(command: Command) -> None:
     version = (REPOSITORY / "pyproject.toml").read_text().split('\nversion = "')[1].split('"')[0]
     assert command("--version") == (0, f"mnist-lstm {version}\n", "")
 
 
 @pytest.mark.parametrize("name", LIGHTNING_COMMANDS)
-def test_every_command_has_help_from_the_docstrings(command: Command, name: str) -> None:
+def test_help_of_commands_comes_from_docstrings(command: Command, name: str) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0
     assert out.startswith(f"usage: mnist-lstm {name} ")
     text = " ".join(out.split())
-    assert "--model.hidden_size HIDDEN_SIZE Units of one layer in one direction." in text
+    assert "--model.hidden_size HIDDEN_SIZE Units " in text
     assert "--data.archives ARCHIVES" in text
     assert ("--test_after_fit" in text) == (name == "fit")
 
 
-def test_an_unknown_command_is_named(command: Command) -> None:
-    code, _, err = command("train")
-    assert code == 2
-    assert err == "mnist-lstm: error: unknown command 'train'; did you mean fit?\n"
+def test_an_unknown_command_gets_a_suggestion(command: Command) -> None:
+    assert fail(command, "train") == "mnist-lstm: error: unknown command 'train'; did you mean fit?\n"
     assert "did you mean classify?" in command("clasify")[2]
     assert all(name in command("xyz")[2] for name in COMMANDS)
 
 
 NO_MNIST = ["--data.mirror", "http://127.0.0.1:9/"]
 BAD = {
-    "no checkpoint": (["test"], "test needs a trained network: --ckpt_path"),
-    "no checkpoint to validate": (["validate"], "validate needs a trained network"),
-    "no checkpoint to predict with": (["predict"], "predict needs a trained network"),
+    "no checkpoint": (["test"], "test needs .*--ckpt_path"),
+    "no checkpoint to validate": (["validate"], "validate needs .*--ckpt_path"),
+    "no checkpoint to predict with": (["predict"], "predict needs .*--ckpt_path"),
     "missing checkpoint": (["test", "--ckpt_path", "no.ckpt"], "--ckpt_path no.ckpt: no such file"),
-    "no run": (["fit", "--ckpt_path", "last"], "--ckpt_path last: there is no run under runs"),
-    "no best run": (["test", "--ckpt_path", "best"], "--ckpt_path best: there is no run under runs"),
-    "no MNIST": (["fit", *NO_MNIST], "MNIST cannot be fetched"),
+    "no run": (["fit", "--ckpt_path", "last"], "--ckpt_path last: .*no run"),
+    "no best run": (["test", "--ckpt_path", "best"], "--ckpt_path best: .*no run"),
+    "no MNIST": (["fit", *NO_MNIST], "MNIST cannot be downloaded"),
     "no archives": (["fit", "--data.archives", "nowhere"], "nowhere/train-images-idx3-ubyte.gz: no such file"),
     "bad size": (["fit", "--model.hidden_size", "0"], "hidden_size 0: must be"),
     "bad batch": (["fit", "--data.batch_size", "0"], "batch_size 0: must be"),
     "bad root": (
         ["fit", "--data.dataset", "digits", "--trainer.default_root_dir", "/dev/null"],
-        "/dev/null/runs/digits: cannot create a run folder there",
+        "/dev/null/runs/digits: cannot create",
     ),
-    "another image size": (["fit", "--model.input_size", "32"], "digits here have 28 pixels per row and 10 classes"),
-    "more classes": (["fit", "--model.num_classes", "12"], "digits here have 28 pixels per row and 10 classes"),
+    "another image size": (["fit", "--model.input_size", "32"], "--model.input_size 32 .*28 pixels"),
+    "more classes": (["fit", "--model.num_classes", "12"], "--model.num_classes 12: .*10 classes"),
     "bad trainer option": (["fit", "--data.dataset", "digits", "--trainer.devices", "0"], "error: "),
 }
 
 
 @pytest.mark.parametrize(("args", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_line_and_exit_code_2(command: Command, args: list[str], message: str) -> None:
-    code, out, err = command(*args)
-    assert code == 2
-    assert message in err
-    assert "Traceback" not in out + err
+def test_bad_input_prints_one_line_and_exits_with_code_2(command: Command, args: list[str], message: str) -> None:
+    err = fail(command, *args)
+    assert re.search(message, err)
     assert len([line for line in err.splitlines() if "error" in line]) == 1
-    assert not list(Path().glob("runs/*/*")), "no run folder is left"
+    assert not list(Path().glob("runs/*/*")), "no run folder is left behind"
 
 
 UNPARSED = {
@@ -122,36 +119,30 @@ UNPARSED = {
 
 
 @pytest.mark.parametrize(("args", "message"), UNPARSED.values(), ids=UNPARSED.keys())
-def test_what_cannot_be_parsed_is_named(command: Command, args: list[str], message: str) -> None:
-    code, out, err = command(*args)
-    assert code == 2
-    assert message in err
-    assert "Traceback" not in out + err
+def test_parser_errors_name_the_option(command: Command, args: list[str], message: str) -> None:
+    assert message in fail(command, *args)
 
 
-def test_a_config_that_is_no_yaml_is_named(command: Command) -> None:
+def test_a_config_of_invalid_yaml_is_named(command: Command) -> None:
     Path("bad.yaml").write_text("trainer: [")
-    code, _, err = command("fit", "--config", "bad.yaml")
-    assert code == 2
-    assert "bad.yaml" in err or "config" in err
+    assert re.search("bad.yaml|config", fail(command, "fit", "--config", "bad.yaml"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("config", ["gpu", "gpu_mixed"])
-def test_a_gpu_config_without_a_gpu_is_one_clear_line(command: Command, config: str) -> None:
-    code, _, err = command("fit", "--config", REPOSITORY / f"configs/{config}.yaml", "--data.dataset", "digits")
-    assert code == 2
-    assert "--trainer.accelerator gpu: this machine has none" in err.splitlines()[-1]
+def test_a_gpu_config_without_a_gpu_names_the_accelerator(command: Command, config: str) -> None:
+    err = fail(command, "fit", "--config", REPOSITORY / f"configs/{config}.yaml", "--data.dataset", "digits")
+    assert "--trainer.accelerator gpu: " in err.splitlines()[-1]
 
 
-def test_debug_shows_where_an_error_comes_from(command: Command) -> None:
+def test_debug_raises_the_error(command: Command) -> None:
     from mnist_lstm.errors import InputError
 
     with pytest.raises(InputError):
         command("fit", "--model.hidden_size", "0", "--debug")
 
 
-def test_a_failure_of_the_program_is_exit_code_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_exits_with_code_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise ZeroDivisionError("somewhere")
 
@@ -164,13 +155,13 @@ def test_the_package_runs_as_a_module() -> None:
     assert run_process("-m", "mnist_lstm", "--help").stdout == USAGE
 
 
-def test_the_training_script_is_fit(archives: Path) -> None:
+def test_the_training_script_runs_fit(archives: Path) -> None:
     done = run_process(REPOSITORY / "scripts/train.py", "--model.hidden_size", "0")
     assert done.returncode == 2
     assert "hidden_size 0" in done.stderr
 
 
-def test_interrupting_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_prints_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -178,14 +169,13 @@ def test_interrupting_is_no_traceback(command: Command, monkeypatch: pytest.Monk
     assert command("fit") == (130, "", "mnist-lstm: error: interrupted\n")
 
 
-def test_interrupting_a_run_ends_it_in_order() -> None:
-    # in a process of its own: Lightning ignores further interrupts for the rest of the process
+def test_an_interrupted_run_exits_cleanly() -> None:
+    # in a new process: Lightning ignores all further interrupts of a process
     program = (
         "import os, signal, sys; from lightning.pytorch import LightningModule\n"
-        # a job in the background of a shell inherits that interrupts are ignored
+        # a shell's background job inherits that interrupts are ignored
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "LightningModule.on_train_epoch_start = lambda self: os.kill(os.getpid(), signal.SIGINT)\n"
-        ""
         "from mnist_lstm.cli import main; sys.exit(main(['fit', '--data.dataset=digits', '--trainer.accelerator=cpu']))"
     )
     done = run_process("-c", program)

@@ -1,7 +1,6 @@
-"""What an MNIST image is: the one place for its size, its classes, its grey levels and its layout.
+"""The format of an MNIST image: size, classes, grey levels and placement of the digit.
 
-Training, classification and every figure use these names, so that what the network was trained on and what it is
-shown later cannot drift apart.
+Training, classification and figures all use these definitions, so that the images of training and inference match.
 """
 
 import numpy as np
@@ -23,11 +22,11 @@ STD = 0.3081
 """Mean and standard deviation of the 60,000 training images, as grey levels from 0 (paper) to 1 (ink)."""
 
 PAPER = float(np.float32(-MEAN / STD))
-"""Grey level of paper after `normalise`, exactly: beside it, paper has no edge in float64 either."""
+"""Grey level of paper after `normalise`, exactly: padding with it adds no gradient, not even in float64."""
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Turn grey levels into what the network reads, on the device they are on.
+    """Convert grey levels to the input of the network, on their device.
 
     Args:
         images: uint8 or float tensor of any shape, 0 (paper) to 255 (ink).
@@ -39,7 +38,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay a digit out as MNIST does: scaled to a 20-pixel box, its centre of mass in the middle of 28x28 pixels.
+    """Place a digit as MNIST does: scaled to a 20-pixel box, its centre of mass at the centre of 28x28 pixels.
 
     Args:
         ink: uint8 array ``(height, width)``, 0 for paper, with at least one pixel of ink.
@@ -48,11 +47,11 @@ def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         uint8 array ``(28, 28)``.
 
     Raises:
-        ValueError: if there is no ink.
+        ValueError: there is no ink.
     """
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not rows.size:
-        raise ValueError("there is no ink in this picture")
+        raise ValueError("there is no ink in the picture")
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = BOX / max(digit.shape)
     height, width = (max(1, round(side * scale)) for side in digit.shape)
@@ -60,7 +59,7 @@ def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
     mass = digit.astype(np.float64)
     centre = [float((np.arange(n) * mass.sum(axis=1 - axis)).sum() / mass.sum()) for axis, n in enumerate(digit.shape)]
-    # in all 70,000 images of MNIST the centre of mass is at 13.5 to 14.5, counting pixels from 0
+    # the centre of mass of all 70,000 MNIST images is at 13.5 to 14.5, counting pixels from 0
     top, left = (min(max(round(SIZE / 2 - c), 0), SIZE - side) for c, side in zip(centre, (height, width), strict=True))
     image = np.zeros((SIZE, SIZE), dtype=np.uint8)
     image[top : top + height, left : left + width] = digit

@@ -1,9 +1,9 @@
-"""The four files of MNIST: found on disk, taken from a folder of archives, or fetched from a mirror.
+"""Find the four files of MNIST on disk, unpack them from a folder of archives, or download them.
 
-They lie where torchvision puts them, in ``<data_dir>/MNIST/raw/``, so that either program finds what the other has
-fetched. Nothing is believed that has not been checked: every archive and every unpacked file must have the published
-MD5 sum. Archives are fetched and unpacked in a folder of their own beside the place and renamed into it when all is
-well, so an interrupted run leaves nothing that looks complete, and two runs that start at once do not meet.
+They lie where torchvision puts them, in ``<data_dir>/MNIST/raw/``, so that torchvision and this package share one copy.
+Every archive and every unpacked file must have the published MD5 sum. Archives are downloaded and unpacked in a
+temporary folder and renamed into place after the check, so that an interrupted run leaves nothing that looks complete
+and concurrent runs do not interfere.
 """
 
 import errno
@@ -25,21 +25,21 @@ from mnist_lstm.data.idx import read_images, read_labels
 from mnist_lstm.errors import InputError
 
 PATIENCE_S = 8.0
-"""Seconds without a single new byte, over all mirrors together, after which the network is given up."""
+"""Timeout in seconds without a new byte, shared by all mirrors."""
 
 MAX_ARCHIVE_BYTES = 2**24
-"""A download longer than this is broken off; the longest archive has 9,912,422 bytes."""
+"""Maximum size of a download; the largest archive has 9,912,422 bytes."""
 
 WAYS_OUT = (
-    "Ways out: the folder with the four published .gz archives (--data.archives DIR or MNIST_LSTM_ARCHIVES=DIR), "
-    "another address (--data.mirror URL or MNIST_LSTM_MIRROR=URL), or the embedded digits (--data.dataset digits)"
+    "Give a folder with the four published .gz archives (--data.archives DIR or MNIST_LSTM_ARCHIVES=DIR), "
+    "another mirror (--data.mirror URL or MNIST_LSTM_MIRROR=URL), or use scikit-learn's digits (--data.dataset digits)"
 )
 
 Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
 class Pair(NamedTuple):
-    """The names of an images file and of the labels file that belongs to it."""
+    """Names of an image file and its label file."""
 
     images: str
     labels: str
@@ -62,21 +62,21 @@ UNPACKED_MD5 = {
     TEST.images: "2646ac647ad5339dbf082846283269ea",
     TEST.labels: "27ae3e4e09519cfbb04c329615203637",
 }
-"""MD5 sums of what is in them."""
+"""MD5 sums of the unpacked files."""
 
 
 def raw_folder(data_dir: Path) -> Path:
-    """Return the folder that holds the unpacked files; torchvision's ``MNIST(data_dir)`` reads the same one."""
+    """Return the folder of the unpacked files, the one that torchvision's ``MNIST(data_dir)`` reads."""
     return data_dir / "MNIST" / "raw"
 
 
 def is_complete(data_dir: Path) -> bool:
-    """Tell whether all four files lie unpacked in the raw folder."""
+    """Return whether all four unpacked files are in the raw folder."""
     return all((raw_folder(data_dir) / name).is_file() for name in UNPACKED_MD5)
 
 
 def load(data_dir: Path, pair: Pair) -> Arrays:
-    """Read one pair of unpacked files and check it.
+    """Read a pair of unpacked files and check their MD5 sums.
 
     Returns:
         uint8 images ``(N, 28, 28)`` and uint8 labels ``(N,)``.
@@ -92,19 +92,19 @@ def load(data_dir: Path, pair: Pair) -> Arrays:
 
 
 def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = None) -> None:
-    """Make the four files lie unpacked in the raw folder; do nothing where they already do.
+    """Unpack the files that are missing in the raw folder.
 
-    A file that is missing there is unpacked from its archive: the one beside it, else the one in ``archives``, else
-    one that is fetched through torchvision from ``mirror`` or from torchvision's own mirrors.
+    Each comes from its archive: the one in the raw folder, else the one in ``archives``, else one that torchvision
+    downloads from ``mirror`` or from its own mirrors.
 
     Args:
-        data_dir: Folder of the data sets, made if need be.
-        archives: Folder that holds the four published archives.
-        mirror: Address (http or https) below which the four archives lie.
+        data_dir: Folder of the data sets; created if missing.
+        archives: Folder of the four published archives.
+        mirror: URL (http or https) of the folder of the four archives.
 
     Raises:
-        InputError: an archive is missing, damaged or not the published one, the network does not answer, or the
-            folder cannot be written. Nothing is left behind then.
+        InputError: an archive is missing, damaged or not the published one, no mirror answers, or the folder cannot
+            be written. No partial file is left behind.
     """
     if is_complete(data_dir):
         return
@@ -119,7 +119,7 @@ def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = Non
     except OSError as error:
         raise InputError(
             f"{raw}: MNIST cannot be unpacked there ({error.strerror or error}); "
-            "free some space (70 MB) or name another folder with --data.data_dir DIR"
+            "free 70 MB or choose another folder with --data.data_dir DIR"
         ) from error
 
 
@@ -153,7 +153,7 @@ def _read_pair(images_path: Path, labels_path: Path) -> Arrays:
     if len(images) != len(labels):
         raise InputError(
             f"{images_path}: holds {len(images):,} images, but {labels_path} holds {len(labels):,} labels; "
-            "delete both and fetch them again"
+            "delete both and download them again"
         )
     return images, labels
 
@@ -163,63 +163,63 @@ def _check_md5(path: Path, published: str) -> None:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != published:
         raise InputError(
-            f"{path}: is damaged or another data set: its MD5 sum is {found}, that of the published file {published}; "
-            "delete it and fetch it again"
+            f"{path}: is damaged or not MNIST: its MD5 sum is {found}, the published one is {published}; "
+            "delete it and download it again"
         )
 
 
 class _GaveUpError(Exception):
-    """A mirror has sent nothing for too long, or far too much."""
+    """A mirror timed out or sent too much."""
 
 
 class _Mirrors:
-    """The addresses still worth asking; one that fails is not asked again."""
+    """Download from mirrors in turn; one that fails is not tried again."""
 
     def __init__(self, mirror: str | None) -> None:
         if mirror is not None and not mirror.startswith(("http://", "https://")):
-            raise InputError(f"mirror {mirror!r}: is no http(s) address; for a folder use --data.archives DIR")
+            raise InputError(f"mirror {mirror!r}: is not an http(s) URL; for a folder, use --data.archives DIR")
         self._mirror = mirror
         self._left: list[str] | None = None
         self._failures: list[str] = []
         self._patience_s = 0.0
 
     def download(self, name: str, folder: Path) -> Path:
-        """Fetch ``NAME.gz`` into ``folder`` from the first mirror that gives the published file."""
+        """Download ``NAME.gz`` into ``folder`` from the first mirror that has the published file."""
         if self._left is None:
-            # torchvision takes a second to import and is needed for nothing else here
+            # takes a second to import, and only downloads need it
             from torchvision.datasets import MNIST
 
             self._left = [self._mirror] if self._mirror else list(MNIST.mirrors)
             self._patience_s = PATIENCE_S / len(self._left)
         while self._left:
             address = f"{self._left[0].rstrip('/')}/{name}.gz"
-            print(f"fetching {address}", file=sys.stderr, flush=True)
+            print(f"downloading {address}", file=sys.stderr, flush=True)
             try:
                 archive = self._download(address, folder)
                 (read_images if name in (TRAIN.images, TEST.images) else read_labels)(archive)
                 _check_md5(archive, ARCHIVE_MD5[name])
                 return archive
-            # InputError, a ValueError: what came is not the published archive
+            # InputError, a ValueError: not the published archive
             except (_GaveUpError, OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 reason = str(error) or repr(error)
-                # the message of a bad file begins with its path, which is gone when the message is read
+                # the message of a bad file starts with its path, which will no longer exist
                 self._failures.append(
                     f"{address}: {reason.split(': ', 1)[1] if reason.startswith(str(folder)) else reason}"
                 )
                 self._left.pop(0)
-        raise InputError(f"MNIST cannot be fetched ({'; '.join(self._failures)}). {WAYS_OUT}")
+        raise InputError(f"MNIST cannot be downloaded ({'; '.join(self._failures)}). {WAYS_OUT}")
 
     def _download(self, address: str, folder: Path) -> Path:
-        """Let torchvision fetch ``address``, and give up when no byte has come for a while.
+        """Download ``address`` with torchvision, with a timeout.
 
-        torchvision's download has no time limit, neither for the name look-up nor for reading, so it runs in a thread
-        that is left behind when it hangs.
+        torchvision's download has none, neither for the DNS look-up nor for reading, so it runs in a daemon thread,
+        which is abandoned when it hangs.
         """
         from torchvision.datasets.utils import download_url
 
-        # a folder of its own: a thread left behind must not write into the next mirror's file
+        # a new folder: an abandoned thread must not write into the next mirror's file
         folder = Path(tempfile.mkdtemp(dir=folder))
         archive = folder / address.rsplit("/", 1)[1]
         errors: list[Exception] = []
@@ -238,7 +238,7 @@ class _Mirrors:
             if archive.is_file() and archive.stat().st_size > size:
                 size, since = archive.stat().st_size, time.monotonic()
             if size > MAX_ARCHIVE_BYTES:
-                raise _GaveUpError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, which no archive of MNIST has")
+                raise _GaveUpError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, the maximum for an archive of MNIST")
             if time.monotonic() - since > self._patience_s:
                 raise _GaveUpError(f"no answer for {self._patience_s:.0f} s")
         if errors:

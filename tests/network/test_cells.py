@@ -1,4 +1,4 @@
-"""Cells as equations have the outputs and gradients of PyTorch's layers, for any shape."""
+"""Cells written as equations match PyTorch's layers in outputs and gradients, for any shape."""
 
 import copy
 
@@ -69,7 +69,7 @@ def test_outputs_and_gradients_equal_pytorchs(
         last = list(last) if isinstance(last, tuple) else [last]
         ((outputs * weighing).sum() + sum(s.square().sum() for s in last)).backward()
         gradients = {name: weight.grad for name, weight in layer.named_parameters()}
-        # compared as one vector: a single weight's gradient may be a small difference of large numbers
+        # compared as one vector: a single gradient may be a small difference of large numbers
         together = torch.cat([gradients[name].flatten() for name in sorted(gradients)])
         results.append([outputs, *last, x.grad, together, *(s.grad for s in begin[: len(last)] if starts)])
     limit = 1e-6 if dtype == torch.float32 else 1e-14
@@ -103,7 +103,7 @@ def test_trace_returns_every_gate_of_every_step() -> None:
 
 
 @pytest.mark.parametrize(("cell", "kind"), [(LSTM, nn.LSTM), (GRU, nn.GRU), (RNN, nn.RNN)])
-def test_training_follows_pytorchs(cell: type[Recurrent], kind: type[nn.RNNBase]) -> None:
+def test_training_losses_equal_pytorchs(cell: type[Recurrent], kind: type[nn.RNNBase]) -> None:
     torch.manual_seed(0)
     data, target = torch.randn(8, 6, 3, dtype=torch.float64), torch.randn(8, 4, dtype=torch.float64)
     theirs = kind(3, 4, batch_first=True).double()

@@ -1,4 +1,4 @@
-"""Checkpoints from anywhere: good ones classify, all others are refused by name, and nothing in them runs."""
+"""Untrusted checkpoints: valid ones load, others are refused by name, and no code in them runs."""
 
 import pickle
 import zipfile
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Command
+from conftest import Command, Evil
 from torch import nn
 
 from mnist_lstm.errors import InputError
@@ -22,7 +22,7 @@ from mnist_lstm.training.module import DigitClassifier
 
 
 def checkpoint(**options: Any) -> dict[str, Any]:
-    """Make a checkpoint as Lightning writes it."""
+    """Return the content of a checkpoint as Lightning writes it."""
     module = DigitClassifier(**{"hidden_size": 8, **options})
     return {
         "state_dict": module.state_dict(),
@@ -43,7 +43,7 @@ def checkpoint(**options: Any) -> dict[str, Any]:
         {"num_layers": 3, "forget_bias": 2.0, "optimizer": "adam", "weight_decay": 0.1, "label_smoothing": 0.1},
     ],
 )
-def test_the_network_is_that_of_the_module(options: dict[str, Any]) -> None:
+def test_the_loaded_network_equals_the_modules(options: dict[str, Any]) -> None:
     content = checkpoint(**options)
     torch.save(content, "good.ckpt")
     classifier = load_classifier("good.ckpt")
@@ -54,7 +54,7 @@ def test_the_network_is_that_of_the_module(options: dict[str, Any]) -> None:
     assert not classifier.network.training
 
 
-def test_half_precision_and_an_instantiator_are_taken() -> None:
+def test_half_precision_and_instantiator_entries_are_accepted() -> None:
     content = checkpoint()
     content["state_dict"] = {name: weight.half() for name, weight in content["state_dict"].items()}
     content["hyper_parameters"]["_instantiator"] = "os.system"
@@ -64,11 +64,11 @@ def test_half_precision_and_an_instantiator_are_taken() -> None:
     assert len(classifier(np.zeros((3, 40, 40)))) == 3
 
 
-def test_hyper_parameters_are_the_options_of_network_and_training() -> None:
+def test_hyper_parameters_are_the_network_and_training_options() -> None:
     assert set(checkpoint()["hyper_parameters"]) == {option.name for option in fields(NetworkOptions)} | OTHER_OPTIONS
 
 
-def test_former_names_and_values_of_options_are_read() -> None:
+def test_former_option_names_and_values_are_translated() -> None:
     options = {"pooling": "avgmax", "deskew": True, "scan_order": "columns", "gradient_features": True}
     content = checkpoint(**options)
     for former, name in (("readout", "pooling"), ("straighten", "deskew"), ("scan", "scan_order")):
@@ -92,57 +92,50 @@ def test_missing_options_use_legacy_defaults() -> None:
     assert module.model.options == NetworkOptions(hidden_size=8)
 
 
-class Evil:
-    def __reduce__(self):
-        return (Path("it ran").touch, ())
-
-
 BAD_OPTIONS: dict[str, tuple[Any, str]] = {
-    "hidden_size": (10**9, "hidden_size 1000000000: must be a whole number from 1 to 8192"),
-    "num_layers": ("2", "num_layers '2': must be a whole number"),
+    "hidden_size": (10**9, "hidden_size 1000000000: .*8192"),
+    "num_layers": ("2", "num_layers '2': "),
     "input_size": (True, "input_size True"),
     "num_classes": (0, "num_classes 0"),
-    "bidirectional": (1, "bidirectional 1: must be true or false"),
+    "bidirectional": (1, "bidirectional 1: "),
     "dropout": (float("nan"), "dropout nan"),
-    "cell": ("transformer", "cell 'transformer': must be lstm or gru or rnn"),
+    "cell": ("transformer", "cell 'transformer': .*lstm.*gru.*rnn"),
     "pooling": ("all", "pooling 'all'"),
-    "deskew": (1.0, "deskew 1.0: must be true or false"),
+    "deskew": (1.0, "deskew 1.0: "),
     "gradient_features": ("yes", "gradient_features 'yes'"),
     "scan_order": (["rows"] * 1000, "scan_order of type list"),
     "init": ("x" * 1000, "init 'xxx"),
     "forget_bias": (float("inf"), "forget_bias inf"),
     "learning_rate": ([1], "learning_rate of type list"),
-    "new_option": (1, "has options that this version does not know: new_option"),
-    "\x1b[31mred": (1, "has options that this version does not know"),
+    "new_option": (1, "options .*: new_option"),
+    "\x1b[31mred": (1, "options .*: \x1b\\[31mred"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_OPTIONS)
-def test_a_bad_hyper_parameter_is_named(name: str) -> None:
+def test_an_invalid_hyper_parameter_is_named(name: str) -> None:
     value, message = BAD_OPTIONS[name]
     content = checkpoint()
     content["hyper_parameters"][name] = value
     torch.save(content, "bad.ckpt")
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=f"^bad.ckpt: .*{message}") as error:
         load_classifier("bad.ckpt")
-    assert str(error.value).startswith("bad.ckpt: ")
-    assert message in str(error.value)
     assert len(str(error.value)) < 500
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dropout": 0.5}, "dropout 0.5: acts between layers"),
-        ({"scan_order": "pixels", "gradient_features": True}, "gradient_features: need rows or columns"),
+        ({"dropout": 0.5}, "dropout 0.5: .*layers"),
+        ({"scan_order": "pixels", "gradient_features": True}, "gradient_features: .*rows or columns"),
     ],
 )
-def test_hyper_parameters_that_contradict_each_other_are_named(options: dict[str, Any], message: str) -> None:
+def test_contradicting_hyper_parameters_are_named(options: dict[str, Any], message: str) -> None:
     content = checkpoint()
     content["hyper_parameters"] |= options
     torch.save(content, "bad.ckpt")
-    for load in (load_classifier, read_checkpoint):  # the second also for test, predict and fit
-        with pytest.raises(InputError, match=f"bad.ckpt: {message}"):
+    for load in (load_classifier, read_checkpoint):  # fit, test and predict use the second
+        with pytest.raises(InputError, match=f"^bad.ckpt: {message}"):
             load(Path("bad.ckpt"))
 
 
@@ -174,23 +167,23 @@ def _legacy() -> bytes:
 
 
 HEAD = "model.head.weight"
-FOREIGN = "its weights are not those of the network that its options describe: "
+FOREIGN = "weights .*network .*options .*: "
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing": (lambda: b"", "is no checkpoint"),
     "text": (lambda: b"weights", "is no checkpoint"),
-    "evil pickle": (lambda: pickle.dumps(Evil()), "it could run code and is refused"),
-    "evil entry": (_edit(lambda content: content.update(extra=Evil())), "it could run code and is refused"),
+    "evil pickle": (lambda: pickle.dumps(Evil()), "could run code"),
+    "evil entry": (_edit(lambda content: content.update(extra=Evil())), "could run code"),
     "evil option": (
         _edit(lambda content: content["hyper_parameters"].update(_instantiator=Evil())),
-        "it could run code and is refused",
+        "could run code",
     ),
-    "whole module": (_edit(lambda content: DigitClassifier(hidden_size=8)), "it could run code and is refused"),
-    "old format": (_legacy, "is a bare pickle; it could run code and is refused"),
+    "whole module": (_edit(lambda content: DigitClassifier(hidden_size=8)), "could run code"),
+    "old format": (_legacy, "pickle; .*could run code"),
     "cut short": (lambda: PRETRAINED.read_bytes()[:100_000], "cut short or damaged"),
-    "compressed": (lambda: _zip(zipfile.ZIP_DEFLATED), "its entries are compressed"),
-    "another zip": (lambda: b"PK\5\6" + bytes(18), "is no checkpoint, or it is cut short or damaged"),
-    "state dict alone": (_edit(lambda content: content["state_dict"]), "it has no state_dict with hyper_parameters"),
-    "a list": (_edit(lambda content: [1, 2]), "it has no state_dict with hyper_parameters"),
+    "compressed": (lambda: _zip(zipfile.ZIP_DEFLATED), "entries are compressed"),
+    "another zip": (lambda: b"PK\5\6" + bytes(18), "cut short or damaged"),
+    "state dict alone": (_edit(lambda content: content["state_dict"]), "no state_dict with hyper_parameters"),
+    "a list": (_edit(lambda content: [1, 2]), "no state_dict with hyper_parameters"),
     "options in a list": (_edit(lambda content: content.update(hyper_parameters=[])), "are no table of names"),
     "options by number": (_edit(lambda content: content.update(hyper_parameters={1: 2})), "are no table of names"),
     "weights in a list": (_edit(lambda content: content.update(state_dict=[])), "are no table of names"),
@@ -199,41 +192,41 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "weight too many": (_weights(lambda weights: weights.update(a=torch.zeros(1))), FOREIGN + "a is not part of it"),
     "wrong shape": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 17)})),
-        FOREIGN + "head.weight has the shape 10x17 instead of 10x16",
+        FOREIGN + "head.weight .*10x17 .*10x16",
     ),
     "wrong type": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.int64)})),
-        "head.weight holds no ordinary numbers",
+        "head.weight holds no",
     ),
     "eight bits": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.float8_e4m3fn)})),
-        "head.weight holds no ordinary numbers",
+        "head.weight holds no",
     ),
     "too large for float32": (
         _weights(lambda weights: weights.update({HEAD: torch.full((10, 16), 1e300, dtype=torch.float64)})),
-        "head.weight holds values that are no numbers",
+        "head.weight holds values",
     ),
     "sparse": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16).to_sparse()})),
-        "bad.ckpt: ",
+        "",
     ),
     "repeated": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(1).expand(10, 16)})),
-        "head.weight repeats a part of itself",
+        "head.weight repeats",
     ),
     "not a number": (
         _weights(lambda weights: weights.update({HEAD: torch.full((10, 16), torch.nan)})),
-        "head.weight holds values that are no numbers",
+        "head.weight holds values",
     ),
     "options of another network": (
         _edit(lambda content: content["hyper_parameters"].update(hidden_size=8192, num_layers=64)),
         FOREIGN,
     ),
-    "another row": (lambda: _other(input_size=8), "reads 8 pixels per row and has 10 classes"),
-    "other classes": (lambda: _other(num_classes=26), "reads 28 pixels per row and has 26 classes"),
+    "another row": (lambda: _other(input_size=8), "8 pixels per row .*10 classes"),
+    "other classes": (lambda: _other(num_classes=26), "28 pixels per row .*26 classes"),
     "another project": (
         _edit(lambda content: {"state_dict": nn.Linear(784, 10).state_dict(), "hyper_parameters": {"lr": 0.1}}),
-        "has options that this version does not know: lr",
+        "options .*: lr",
     ),
 }
 
@@ -244,12 +237,11 @@ def _other(**options: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_checkpoint_is_named_and_runs_nothing(command: Command, name: str) -> None:
+def test_an_invalid_checkpoint_is_named_and_never_runs_code(command: Command, name: str) -> None:
     write, message = BAD_FILES[name]
     Path("bad.ckpt").write_bytes(write())
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=f"^bad.ckpt: .*{message}") as error:
         load_classifier("bad.ckpt")
-    assert message in str(error.value)
     code, out, err = command("classify", "seven.png", "--ckpt_path", "bad.ckpt")
     assert (code, out) == (2, "")
     assert err == f"mnist-lstm: error: {error.value}\n"
@@ -257,6 +249,6 @@ def test_a_bad_checkpoint_is_named_and_runs_nothing(command: Command, name: str)
 
 
 @pytest.mark.parametrize("path", ["missing.ckpt", "."])
-def test_what_is_no_file_is_named(path: str) -> None:
-    with pytest.raises(InputError, match=r"no such checkpoint file"):
+def test_a_missing_file_or_a_folder_is_refused(path: str) -> None:
+    with pytest.raises(InputError, match=f"^{path}: no such"):
         read_checkpoint(Path(path))

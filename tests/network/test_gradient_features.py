@@ -1,4 +1,4 @@
-"""Edges: the slope of the ink, sorted by its direction, stands behind each row."""
+"""Gradient features: projections of the ink's gradient on eight directions, appended to each row."""
 
 import math
 
@@ -13,7 +13,7 @@ from mnist_lstm.network.gradient_features import append_gradient_features
 from mnist_lstm.network.model import RowLSTM
 
 DIRECTIONS = [(0, 1), (1, 1), (1, 0), (-1, 1), (0, -1), (-1, -1), (-1, 0), (1, -1)]
-"""Down and right, in the order in which the slopes stand."""
+"""Down and right, in the order of the features."""
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def images() -> Tensor:
     return normalise(torch.tensor(load_sklearn_digits()[0][:50]))
 
 
-def slopes(rows: Tensor) -> Tensor:
-    """Return the slopes alone, ``(N, 8, H, W)``."""
+def features(rows: Tensor) -> Tensor:
+    """Return the gradient features alone, ``(N, 8, H, W)``."""
     return append_gradient_features(rows).unflatten(2, (9, -1)).transpose(1, 2)[:, 1:]
 
 
 def by_definition(image: Tensor) -> Tensor:
-    """Work the slopes ``(8, H, W)`` out pixel by pixel."""
+    """Compute the features ``(8, H, W)`` pixel by pixel."""
     height, width = image.shape
     ink = [[PAPER] * (width + 2), *([PAPER, *line, PAPER] for line in image.tolist()), [PAPER] * (width + 2)]
     found = torch.zeros(8, height, width)
@@ -39,14 +39,14 @@ def by_definition(image: Tensor) -> Tensor:
     return found
 
 
-def test_slopes_are_projections_on_eight_directions(images: Tensor) -> None:
-    for image, found in zip(images[:3], slopes(images[:3]), strict=True):
+def test_features_are_projections_on_eight_directions(images: Tensor) -> None:
+    for image, found in zip(images[:3], features(images[:3]), strict=True):
         torch.testing.assert_close(found, by_definition(image))
     oblong = torch.randn(1, 5, 3)
-    torch.testing.assert_close(slopes(oblong)[0], by_definition(oblong[0]))
+    torch.testing.assert_close(features(oblong)[0], by_definition(oblong[0]))
 
 
-def test_the_rows_come_first_and_as_they_are(images: Tensor) -> None:
+def test_the_rows_come_first_and_are_unchanged(images: Tensor) -> None:
     seen = append_gradient_features(images)
     assert seen.shape == (50, 28, 252)
     assert torch.equal(seen[:, :, :28], images)
@@ -55,29 +55,29 @@ def test_the_rows_come_first_and_as_they_are(images: Tensor) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_blank_page_has_neither_edges_nor_gradients_of_them(dtype: torch.dtype) -> None:
+def test_a_blank_page_has_zero_features_and_zero_gradients(dtype: torch.dtype) -> None:
     page = normalise(torch.zeros(1, 28, 28)).to(dtype).requires_grad_()
-    found = slopes(page)
+    found = features(page)
     found.sum().backward()
     assert not found.any()
     assert page.grad is not None
     assert not page.grad.any()
 
 
-def test_paper_has_no_edges_and_ink_at_the_border_has() -> None:
-    assert not slopes(torch.full((1, 28, 28), PAPER)).any()
-    full = slopes(torch.full((1, 28, 28), 2.8))[0]
-    assert not full[:, 1:-1, 1:-1].any(), "nothing changes within"
+def test_the_border_is_padded_with_paper() -> None:
+    assert not features(torch.full((1, 28, 28), PAPER)).any()
+    full = features(torch.full((1, 28, 28), 2.8))[0]
+    assert not full[:, 1:-1, 1:-1].any(), "the ink is constant inside"
     assert full[0, 5, 0] == full[4, 5, -1] == full[2, 0, 5] == full[6, -1, 5] == pytest.approx((2.8 - PAPER) / 2)
 
 
-def test_turned_pictures_have_turned_edges(images: Tensor) -> None:
-    straight, turned = slopes(images), slopes(images.transpose(1, 2))
+def test_transposed_images_have_transposed_features(images: Tensor) -> None:
+    upright, transposed = features(images), features(images.transpose(1, 2))
     swapped = [DIRECTIONS.index((right, down)) for down, right in DIRECTIONS]
-    torch.testing.assert_close(turned, straight[:, swapped].transpose(2, 3))
+    torch.testing.assert_close(transposed, upright[:, swapped].transpose(2, 3))
 
 
-def test_the_network_reads_rows_or_columns_with_their_edges(images: Tensor) -> None:
+def test_the_network_reads_rows_or_columns_with_gradient_features(images: Tensor) -> None:
     torch.manual_seed(0)
     for order, laid_out in (("rows", images), ("columns", images.transpose(1, 2))):
         network = RowLSTM(hidden_size=8, bidirectional=False, scan_order=order, gradient_features=True)
@@ -87,6 +87,6 @@ def test_the_network_reads_rows_or_columns_with_their_edges(images: Tensor) -> N
 
 
 @pytest.mark.parametrize("order", ["pixels", "permuted"])
-def test_single_pixels_have_no_edges(order: str) -> None:
+def test_scan_orders_by_pixel_are_refused(order: str) -> None:
     with pytest.raises(InputError, match=f"gradient_features.*{order}"):
         RowLSTM(scan_order=order, gradient_features=True)

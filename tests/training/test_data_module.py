@@ -1,4 +1,4 @@
-"""The data module: which images, in which order, as which batches."""
+"""The data module: parts, order, batches, devices, invalid options."""
 
 import copy
 from pathlib import Path
@@ -24,11 +24,7 @@ def data(archives: Path) -> MNISTDataModule:
     return module
 
 
-def batches(loader) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return list(loader)
-
-
-def test_a_batch_is_uint8_on_the_way_and_normalised_after_it(data: MNISTDataModule) -> None:
+def test_batches_are_transferred_as_uint8_and_then_normalised(data: MNISTDataModule) -> None:
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     assert (batch[0].dtype, batch[0].shape) == (torch.uint8, (64, 28, 28))
@@ -38,7 +34,7 @@ def test_a_batch_is_uint8_on_the_way_and_normalised_after_it(data: MNISTDataModu
     torch.testing.assert_close(images, (batch[0] / 255 - MEAN) / STD)
 
 
-def test_a_batch_is_one_indexing_operation() -> None:
+def test_a_batch_is_one_index_select() -> None:
     class Counting(torch.Tensor):
         calls: ClassVar[list[str]] = []
 
@@ -54,33 +50,33 @@ def test_a_batch_is_one_indexing_operation() -> None:
     assert [name for name in Counting.calls if "index" in name or "getitem" in name] == ["index_select"] * 2
 
 
-def test_training_images_are_shuffled_and_each_seen_once(data: MNISTDataModule) -> None:
+def test_training_images_are_shuffled_and_seen_once_per_epoch(data: MNISTDataModule) -> None:
     data.setup("fit")
     loader = data.train_dataloader()
-    first, second = (torch.cat([images for images, _ in batches(loader)]) for _ in range(2))
+    first, second = (torch.cat([images for images, _ in loader]) for _ in range(2))
     assert len(first) == TRAIN_SIZE - 50
     assert not torch.equal(first, second)
 
-    def in_order(images: torch.Tensor) -> list[bytes]:
+    def as_sorted_bytes(images: torch.Tensor) -> list[bytes]:
         return sorted(image.numpy().tobytes() for image in images)
 
-    assert in_order(first) == in_order(second)
+    assert as_sorted_bytes(first) == as_sorted_bytes(second)
 
 
-def test_test_images_come_whole_and_in_order(data: MNISTDataModule) -> None:
+def test_all_test_images_are_loaded_in_order(data: MNISTDataModule) -> None:
     for stage in ("test", "predict"):
         data.setup(stage)
         loader = getattr(data, f"{stage}_dataloader")()
-        images = torch.cat([images for images, _ in batches(loader)])
+        images = torch.cat([images for images, _ in loader])
         np.testing.assert_array_equal(images.numpy(), mnist_files.load(data.data_dir, mnist_files.TEST)[0])
         assert len(images) == TEST_SIZE
 
 
-def test_setup_may_run_twice(data: MNISTDataModule) -> None:
+def test_setup_is_repeatable(data: MNISTDataModule) -> None:
     data.setup("fit")
-    first = batches(data.val_dataloader())
+    first = list(data.val_dataloader())
     data.setup("fit")
-    for (images, labels), (images_again, labels_again) in zip(first, batches(data.val_dataloader()), strict=True):
+    for (images, labels), (images_again, labels_again) in zip(first, list(data.val_dataloader()), strict=True):
         assert torch.equal(images, images_again)
         assert torch.equal(labels, labels_again)
 
@@ -91,23 +87,23 @@ def test_only_test_and_predict_read_the_test_images(data: MNISTDataModule, monke
     data.prepare_data()
     data.setup("fit")
     data.setup("validate")
-    batches(data.train_dataloader())
-    batches(data.val_dataloader())
+    list(data.train_dataloader())
+    list(data.val_dataloader())
     for stage in ("test", "predict"):
         with pytest.raises(InputError, match=r"t10k-images"):
             data.setup(stage)
 
 
-def test_the_validation_images_are_the_same_in_every_stage(data: MNISTDataModule, archives: Path) -> None:
+def test_fit_and_validate_use_the_same_validation_images(data: MNISTDataModule, archives: Path) -> None:
     data.setup("fit")
     other = MNISTDataModule(archives=str(archives), batch_size=7)
     other.prepare_data()
     other.setup("validate")
-    ((images, _),), ((others, _),) = batches(data.val_dataloader()), batches(other.val_dataloader())
+    ((images, _),), ((others, _),) = list(data.val_dataloader()), list(other.val_dataloader())
     assert torch.equal(images, others)
 
 
-def test_the_embedded_digits_look_like_mnist() -> None:
+def test_sklearn_digits_are_placed_as_in_mnist() -> None:
     images, labels = load_sklearn_digits()
     assert images.shape == (1797, 28, 28)
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -122,24 +118,24 @@ def test_the_embedded_digits_look_like_mnist() -> None:
             assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
 
 
-def test_a_picture_without_ink_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no ink"):
+def test_placing_a_blank_image_raises() -> None:
+    with pytest.raises(ValueError, match="no ink"):
         place(np.zeros((8, 8), np.uint8))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (100, 1), (300, 200)])
-def test_digits_of_any_size_are_placed(shape: tuple[int, int]) -> None:
+def test_digits_of_any_size_are_scaled_to_28x28(shape: tuple[int, int]) -> None:
     image = place(np.full(shape, 255, np.uint8))
     assert image.shape == (SIZE, SIZE)
     assert image.max() == 255
 
 
-def test_digits_have_a_test_part_that_no_option_changes() -> None:
+def test_the_test_set_of_digits_is_fixed() -> None:
     def test_images(**options) -> torch.Tensor:
         data = MNISTDataModule("digits", **options)
         data.prepare_data()
         data.setup("test")
-        ((images, _),) = batches(data.test_dataloader())
+        ((images, _),) = list(data.test_dataloader())
         return images
 
     reference = test_images()
@@ -152,7 +148,7 @@ def test_digits_have_a_test_part_that_no_option_changes() -> None:
     assert not {image.numpy().tobytes() for image in reference} & set(seen)
 
 
-def test_auto_takes_mnist_where_it_can_be_had(archives: Path) -> None:
+def test_auto_uses_mnist_if_available(archives: Path) -> None:
     data = MNISTDataModule("auto", archives=str(archives))
     data.prepare_data()
     assert data.dataset == "mnist"
@@ -160,14 +156,14 @@ def test_auto_takes_mnist_where_it_can_be_had(archives: Path) -> None:
     assert data.hparams["dataset"] == "mnist"
 
 
-def test_auto_takes_digits_elsewhere_and_says_so() -> None:
+def test_auto_falls_back_to_digits_with_a_warning() -> None:
     data = MNISTDataModule("auto", mirror="http://127.0.0.1:9/")
     with pytest.warns(UserWarning, match=r"MNIST is unavailable.*http://127.0.0.1:9/"):
         data.prepare_data()
     assert data.dataset == "digits"
 
 
-def test_mnist_fails_elsewhere_and_names_the_ways_out() -> None:
+def test_unavailable_mnist_names_the_alternatives() -> None:
     with pytest.raises(InputError) as error:
         MNISTDataModule(mirror="http://127.0.0.1:9/").prepare_data()
     for way in (
@@ -180,7 +176,7 @@ def test_mnist_fails_elsewhere_and_names_the_ways_out() -> None:
         assert way in str(error.value)
 
 
-def test_the_environment_names_archives_and_mirror(archives: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_and_mirror_default_to_environment_variables(archives: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNIST_LSTM_ARCHIVES", str(archives))
     monkeypatch.setenv("MNIST_LSTM_MIRROR", "http://example.org/")
     data = MNISTDataModule()
@@ -190,12 +186,12 @@ def test_the_environment_names_archives_and_mirror(archives: Path, monkeypatch: 
     assert mnist_files.is_complete(data.data_dir)
 
 
-def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
+def test_predict_images_reads_a_file(tmp_path: Path) -> None:
     images = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
     write_archive(tmp_path / "mine.gz", images)
     data = MNISTDataModule(predict_images=str(tmp_path / "mine.gz"))
     data.setup("predict")
-    ((batch, labels),) = batches(data.predict_dataloader())
+    ((batch, labels),) = list(data.predict_dataloader())
     np.testing.assert_array_equal(batch.numpy(), images)
     assert labels is None
 
@@ -203,7 +199,7 @@ def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "cifar"}, "dataset 'cifar': must be"),
+        ({"dataset": "cifar"}, "dataset 'cifar'"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"val_size": -1}, "val_size -1"),
         ({"split": "even"}, "split 'even'"),
@@ -211,28 +207,28 @@ def test_predict_reads_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"num_workers": -1}, "num_workers -1"),
     ],
 )
-def test_bad_options_are_refused_by_name(options: dict, message: str) -> None:
+def test_invalid_options_are_named(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         MNISTDataModule(**options)
 
 
-def test_more_validation_images_than_there_are_is_refused() -> None:
+def test_a_val_size_without_training_images_left_is_refused() -> None:
     data = MNISTDataModule("digits", val_size=1437)
-    with pytest.raises(InputError, match=r"val_size 1,437: digits has only 1,437"):
+    with pytest.raises(InputError, match=r"val_size 1,437: .*only 1,437"):
         data.setup("fit")
 
 
-def test_shuffling_goes_on_from_a_checkpoint(data: MNISTDataModule) -> None:
+def test_shuffling_resumes_from_a_checkpoint(data: MNISTDataModule) -> None:
     data.setup("fit")
-    batches(data.train_dataloader())
+    list(data.train_dataloader())
     state = copy.deepcopy(data.state_dict())
-    expected = torch.cat([labels for _, labels in batches(data.train_dataloader())])
+    expected = torch.cat([labels for _, labels in data.train_dataloader()])
     data.setup("fit")
     data.load_state_dict(state)
-    assert torch.equal(torch.cat([labels for _, labels in batches(data.train_dataloader())]), expected)
+    assert torch.equal(torch.cat([labels for _, labels in data.train_dataloader()]), expected)
 
 
-def test_worker_processes_load_the_same_batches(archives: Path) -> None:
+def test_worker_processes_load_the_same_list(archives: Path) -> None:
     def labels(num_workers: int) -> torch.Tensor:
         data = MNISTDataModule(archives=str(archives), num_workers=num_workers)
         data.prepare_data()
@@ -244,43 +240,43 @@ def test_worker_processes_load_the_same_batches(archives: Path) -> None:
     assert torch.equal(labels(0), labels(1))
 
 
-def test_loading_draws_nothing_from_the_generator_of_dropout(data: MNISTDataModule) -> None:
+def test_loading_does_not_advance_the_global_generator(data: MNISTDataModule) -> None:
     data.setup("fit")
     before = torch.get_rng_state()
-    batches(data.train_dataloader())
-    batches(data.val_dataloader())
+    list(data.train_dataloader())
+    list(data.val_dataloader())
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def trained_on(data: MNISTDataModule, device: str, processes: int = 1) -> MNISTDataModule:
-    """Attach a data module to a stand-in for a trainer with such devices."""
+def set_up_on(data: MNISTDataModule, device: str, processes: int = 1) -> MNISTDataModule:
+    """Set up a data module for a fake trainer with these devices."""
     strategy = SimpleNamespace(root_device=torch.device(device))
     data.trainer = SimpleNamespace(strategy=strategy, world_size=processes)  # type: ignore[assignment]
     data.setup("fit")
     return data
 
 
-def test_images_stay_on_the_device_only_for_one_process(data: MNISTDataModule, archives: Path) -> None:
-    assert trained_on(data, "meta").train_dataloader().dataset.images.device.type == "cpu"
+def test_on_device_requires_one_process_without_workers(data: MNISTDataModule, archives: Path) -> None:
+    assert set_up_on(data, "meta").train_dataloader().dataset.images.device.type == "cpu"
     several = MNISTDataModule(archives=str(archives), on_device=True)
     several.prepare_data()
-    with pytest.raises(InputError, match="on_device true: is for one device, and this run has 2"):
-        trained_on(several, "meta", 2)
+    with pytest.raises(InputError, match=r"on_device true: .* has 2"):
+        set_up_on(several, "meta", 2)
     with pytest.raises(InputError, match="num_workers 2"):
         MNISTDataModule(on_device=True, num_workers=2)
 
 
-def test_images_on_the_device_are_indexed_there(archives: Path) -> None:
+def test_on_device_indexes_images_on_the_device(archives: Path) -> None:
     data = MNISTDataModule(archives=str(archives), on_device=True)
     data.prepare_data()
-    # the device "meta" has no memory: a copy back from it would fail
-    loader = trained_on(data, "meta").train_dataloader()
+    # device "meta" has no memory: copying from it would fail
+    loader = set_up_on(data, "meta").train_dataloader()
     assert len(loader) == 3
     shapes = [(images.device.type, images.shape, labels.device.type) for images, labels in loader]
     assert shapes == [("meta", (128, 28, 28), "meta")] * 2 + [("meta", (94, 28, 28), "meta")]
 
 
-def test_normalised_training_images_have_mean_0_and_deviation_1_on_real_mnist(real_mnist: Path) -> None:
+def test_normalised_mnist_has_mean_0_and_standard_deviation_1(real_mnist: Path) -> None:
     data = MNISTDataModule(data_dir=str(real_mnist))
     data.setup("fit")
     images = normalise(torch.cat([data._parts[part].images for part in ("train", "val")]))

@@ -1,4 +1,4 @@
-"""What is kept between two log lines."""
+"""Metrics of a log interval, throughput, and the check for non-finite losses."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ def logits(*digits: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(digits), 10).float()
 
 
-def test_metrics_are_of_the_whole_interval() -> None:
+def test_metrics_average_over_the_interval() -> None:
     interval = IntervalMetrics()
     interval.update(torch.tensor(1.0), logits(1, 2, 3), torch.tensor([1, 2, 4]))
     interval.update(torch.tensor(2.0), logits(5), torch.tensor([5]))
@@ -24,7 +24,7 @@ def test_metrics_are_of_the_whole_interval() -> None:
     assert interval.compute() == {"train/loss": 4.0, "train/acc": 0.0}
 
 
-def test_metrics_keep_no_graph_and_no_logits() -> None:
+def test_metrics_keep_neither_graph_nor_logits() -> None:
     interval = IntervalMetrics()
     weight = torch.ones(1, requires_grad=True)
     for _ in range(3):
@@ -42,7 +42,7 @@ def steps(
         monitor.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, (torch.zeros(2), None), 0)
 
 
-def test_time_outside_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throughput_excludes_time_outside_training(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 2.0, 100.0, 102.0, 102.0])
     logged: dict[str, float] = {}
     monkeypatch.setattr("time.perf_counter", lambda: next(times))
@@ -57,14 +57,14 @@ def test_time_outside_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_the_first_bad_loss_is_named(bad: float) -> None:
+def test_the_first_non_finite_loss_is_named(bad: float) -> None:
     monitor = TrainingMonitor()
     steps(monitor, [1.0, bad, float("nan")], first=98)
     with pytest.raises(TrainingError, match=f"became {bad} at step 99 .epoch 3.*learning_rate"):
         monitor.on_train_epoch_end(SimpleNamespace(current_epoch=2), None)
 
 
-def test_finite_losses_pass_and_are_forgotten() -> None:
+def test_finite_losses_pass_and_are_cleared() -> None:
     monitor = TrainingMonitor()
     monitor.on_train_epoch_end(SimpleNamespace(current_epoch=0), None)
     steps(monitor, [1.0] * 5)
