@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lstm.cli import main
+from mnist_lstm.cli import LIGHTNING_COMMANDS, main
 from mnist_lstm.data import datasets, mnist_files
 from mnist_lstm.data.datasets import load_sklearn_digits
 
@@ -85,12 +85,18 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run ``mnist-lstm ARGS`` in this process; returns exit code, standard output and standard error."""
+    """Run ``mnist-lstm ARGS`` in this process; returns exit code, standard output and standard error.
+
+    Lightning's commands run on the CPU, whatever the machine has, unless a config or an argument says otherwise.
+    """
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
+        texts = [str(arg) for arg in args]
+        if texts and texts[0] in LIGHTNING_COMMANDS:
+            texts.insert(1, "--trainer.accelerator=cpu")
         try:
-            code = main([str(arg) for arg in args])
+            code = main(texts)
         except SystemExit as stop:  # how argparse ends
             code = int(stop.code or 0)
         out, err = capsys.readouterr()

@@ -209,6 +209,7 @@ class MNISTDataModule(LightningDataModule):
         if part not in self._parts:
             raise RuntimeError(f"call setup() before asking for the {part} batches")
         images = self._parts[part]
+        is_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(
             images,
             batch_size=batch_size,
@@ -217,7 +218,7 @@ class MNISTDataModule(LightningDataModule):
             generator=torch.Generator(),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available() and not self.on_device,
+            pin_memory=is_cuda and not self.on_device,
             collate_fn=_identity,
         )
 

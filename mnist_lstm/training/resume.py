@@ -113,7 +113,7 @@ class Checkpoint:
         for unit, done, maximum in (("epochs", epochs, trainer.max_epochs), ("steps", steps, trainer.max_steps)):
             if maximum is not None and 0 <= maximum <= done:
                 raise InputError(
-                    f"{self.path}: has been trained for {done:,} {unit} already; "
+                    f"{self.path}: has been trained for {done:,} {unit if done != 1 else unit[:-1]} already; "
                     f"give more, such as --trainer.max_{unit} {2 * done}"
                 )
         return steps

@@ -320,7 +320,7 @@ def test_printed_next_steps_set_data_dir(fit: Command, command: Command) -> None
 @pytest.mark.usefixtures("trained")
 def test_resuming_a_finished_run_is_refused(fit: Command) -> None:
     err = fail(fit, "--ckpt_path=last", "--trainer.max_epochs=1")
-    assert re.search("trained for 1 epochs.*--trainer.max_epochs 2$", err, re.MULTILINE)
+    assert re.search("trained for 1 epoch .*--trainer.max_epochs 2$", err, re.MULTILINE)
     err = fail(fit, "--ckpt_path=last", "--trainer.max_epochs=5", "--trainer.max_steps=6")
     assert re.search("trained for 6 steps.*--trainer.max_steps 12$", err, re.MULTILINE)
     assert not (RUNS / "version_1").exists()
