@@ -68,29 +68,30 @@ def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
     Raises:
         InputError: the network is not one for digits, or the weights are not its.
     """
-    network = _on_meta_device(checkpoint["hyper_parameters"])
+    network = without_weights(checkpoint["hyper_parameters"])
     sizes = network.options.input_size, network.options.num_classes
     if sizes != (SIZE, len(CLASS_NAMES)):
         raise InputError(
             f"{path}: its network reads {sizes[0]} pixels per row and has {sizes[1]} classes; "
             f"digits here have {SIZE} and {len(CLASS_NAMES)}"
         )
-    weights = {name.removeprefix("model."): weight for name, weight in checkpoint["state_dict"].items()}
-    network.load_state_dict(check_weights(weights, network.state_dict(), path), assign=True)
+    network.load_state_dict(check_weights(checkpoint, network, path), assign=True)
     return network.requires_grad_(False).eval()
 
 
-def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return weights in float32 if they are those of a network.
+def check_weights(checkpoint: dict[str, Any], network: RowLSTM, path: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint in float32, by the network's names, if they are those of a network.
 
     Args:
-        weights: by name, as they were read.
-        expected: by name, of the network; only their shapes count.
-        path: where the weights come from, for messages.
+        checkpoint: from `read_checkpoint`.
+        network: only the names and shapes of its weights count.
+        path: where the checkpoint comes from, for messages.
 
     Raises:
         InputError: names the weight that is missing, foreign, of another shape or not finite.
     """
+    weights = {name.removeprefix("model."): weight for name, weight in checkpoint["state_dict"].items()}
+    expected = network.state_dict()
     foreign = "its weights are not those of the network that its options describe"
     missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or surplus:
@@ -154,8 +155,12 @@ def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
         raise InputError(f"{path}: {error}") from error
 
 
-def _on_meta_device(hyper_parameters: dict[str, Any]) -> RowLSTM:
-    """Build a network without weights, which takes no memory, however large the checkpoint says that it is."""
+def without_weights(hyper_parameters: dict[str, Any]) -> RowLSTM:
+    """Build a network without weights, which takes no memory, however large a checkpoint says that it is.
+
+    Args:
+        hyper_parameters: those that are not the network's are ignored.
+    """
     options = network_part(hyper_parameters)
     with torch.device("meta"):
         network = RowLSTM(**options | {"init": "pytorch", "forget_bias": None})

@@ -1,15 +1,14 @@
 """Which checkpoint is meant, which of its options count, and whether a run can be resumed from it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import find_checkpoint
-from mnist_lstm.network.checkpoint import OTHER_OPTIONS, check_weights, read_checkpoint
-from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.network.checkpoint import OTHER_OPTIONS, check_weights, read_checkpoint, without_weights
 from mnist_lstm.network.options import NetworkOptions, network_part
 from mnist_lstm.training.data_module import BATCH_OPTIONS
 
@@ -44,7 +43,7 @@ class Checkpoint:
         self.path = find_checkpoint(name, runs)
         self.content = read_checkpoint(self.path)
         hyper_parameters = self.content["hyper_parameters"]
-        network = {**vars(NetworkOptions(**network_part(hyper_parameters)))}  # with the defaults of missing ones
+        network = asdict(NetworkOptions(**network_part(hyper_parameters)))  # with the defaults of missing ones
         training = {name: hyper_parameters[name] for name in OTHER_OPTIONS & hyper_parameters.keys()}
         data: dict[str, Any] = self.content["datamodule_hyper_parameters"]
         unknown = sorted(data.keys() - set(BATCH_OPTIONS))
@@ -84,10 +83,7 @@ class Checkpoint:
         Raises:
             InputError: names the weight.
         """
-        with torch.device("meta"):
-            network = RowLSTM(**network_part(options) | {"init": "pytorch", "forget_bias": None})
-        weights = {name.removeprefix("model."): weight for name, weight in self.content["state_dict"].items()}
-        check_weights(weights, network.state_dict(), self.path)
+        check_weights(self.content, without_weights(options), self.path)
 
     def check_resumable(self, data: Namespace, trainer: Namespace) -> int:
         """Refuse to resume a finished run, one on other images, or weights without the state of a run.
