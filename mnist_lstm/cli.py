@@ -56,10 +56,7 @@ COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        args: without the program's name; default: those of this process.
+    """Run the command line, by default that of this process, without the program's name.
 
     Returns:
         0 for success, 1 for a failure, 2 for bad input, 130 for an interruption.

@@ -13,12 +13,7 @@ def printable(text: str) -> str:
 
 
 def track(items: Collection[Item], description: str) -> Iterator[Item]:
-    """Iterate over items with a progress bar on standard error, if that is a terminal.
-
-    Args:
-        items: a collection of known size.
-        description: text before the bar.
-    """
+    """Iterate over items with a progress bar on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield from items
         return

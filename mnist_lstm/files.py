@@ -1,6 +1,5 @@
 """Create output files and run folders; never overwrite."""
 
-import itertools
 import os
 from pathlib import Path
 from typing import IO, Any
@@ -9,29 +8,16 @@ from mnist_lstm.errors import InputError
 
 
 def open_new(path: Path, option: str, *, binary: bool = False) -> IO[Any]:
-    """Create a file and open it for writing.
-
-    Args:
-        path: of the file.
-        option: name of the option, for messages.
-        binary: write bytes; default: UTF-8 text.
-
-    Raises:
-        InputError: the file exists, or cannot be written.
-    """
+    """Create a file and open it for writing bytes or UTF-8 text; name ``option`` if that fails."""
     refuse_existing(path, option)
     try:
-        return path.expanduser().open("xb" if binary else "x", encoding=None if binary else "utf-8")
+        return path.expanduser().open("xb") if binary else path.expanduser().open("x", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 
 def refuse_existing(path: Path, option: str) -> None:
-    """Refuse a file that `open_new` would refuse because it exists, before time is spent on its content.
-
-    Raises:
-        InputError: it exists, or is in the home folder of an unknown user.
-    """
+    """Refuse a file that `open_new` would refuse because it exists, before time is spent on its content."""
     try:
         exists = os.path.lexists(path.expanduser())
     except RuntimeError as error:
@@ -41,66 +27,49 @@ def refuse_existing(path: Path, option: str) -> None:
 
 
 def new_run(runs: Path, dataset: str, option: str = "--trainer.default_root_dir") -> Path:
-    """Create the next ``version_N`` folder; two runs that start at once get different ones.
+    """Create the next folder ``version_N`` in ``runs / dataset``; two runs that start at once get different ones.
 
-    Args:
-        runs: folder of all runs.
-        dataset: name of the folder in it.
-        option: name of the option for another place, for messages.
-
-    Raises:
-        InputError: the folder cannot be created.
+    If that fails, ``option`` is named as the one for another place.
     """
+    folder = runs / dataset
     try:
-        (runs / dataset).mkdir(parents=True, exist_ok=True)
-        taken = [int(path.name[8:]) for path in (runs / dataset).glob("version_*") if path.name[8:].isdigit()]
-        for version in itertools.count(max(taken, default=-1) + 1):
-            run = runs / dataset / f"version_{version}"
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
+        version = max(taken, default=-1) + 1
+        while True:
             try:
+                run = folder / f"version_{version}"
                 run.mkdir()
+                return run
             except FileExistsError:
-                continue
-            return run
+                version += 1
     except OSError as error:
         raise InputError(
-            f"{runs / dataset}: cannot create a run folder there ({error.strerror or error}); "
+            f"{folder}: cannot create a run folder there ({error.strerror or error}); "
             f"choose another place with {option} DIR"
         ) from error
-    raise AssertionError("itertools.count ends")
+
+
+def results_folder(output: str | None, runs: str, name: str) -> Path:
+    """Return the folder of ``--output``, or else a new one, ``runs/name/version_N``."""
+    return new_run(Path(runs), name, "--output") if output is None else empty_folder("--output", output)
 
 
 def empty_folder(option: str, name: str) -> Path:
-    """Create a folder for results, or return an empty one.
-
-    Args:
-        option: name of the option, for messages.
-        name: of the folder.
-
-    Raises:
-        InputError: the folder cannot be created, or is not empty.
-    """
+    """Create a folder for results, or return an empty one; name ``option`` if that fails."""
     folder = Path(name).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = next(folder.iterdir(), None)
+        is_empty = not any(folder.iterdir())
     except OSError as error:
         raise InputError(f"{option} {name}: cannot be created ({error.strerror or error})") from error
-    if taken is not None:
+    if not is_empty:
         raise InputError(f"{option} {name}: is not empty; name a new folder")
     return folder
 
 
 def find_checkpoint(name: str, runs: Path, option: str = "--ckpt_path") -> Path:
-    """Return the checkpoint that an option means.
-
-    Args:
-        name: a file, or last or best: of the newest run.
-        runs: folder of all runs.
-        option: name of the option, for messages.
-
-    Raises:
-        InputError: there is no such file or run.
-    """
+    """Return the checkpoint that ``option`` means: a file, or last or best of the newest run in the folder ``runs``."""
     if name not in ("last", "best"):
         path = Path(name).expanduser()
         if not path.is_file():

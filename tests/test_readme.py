@@ -86,6 +86,7 @@ def test_every_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_set_seed", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "before_instantiate_classes", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "instantiate_classes", lambda self: parsed.append(self.config))
+    monkeypatch.setattr(lightning_cli.MNISTCLI, "after_instantiate_classes", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_run_subcommand", lambda self, subcommand: None)
     args = [arg.replace("$seed", "0") for arg in shlex.split(command)]
     if "--help" in args:

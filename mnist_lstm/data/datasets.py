@@ -7,23 +7,20 @@ test = load_split("mnist", "test", "data")
 import functools
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mnist_lstm.data import mnist_files
 from mnist_lstm.data.format import place
-from mnist_lstm.data.splits import stratified_split, writers_split
+from mnist_lstm.data.splits import Indices, stratified_split, writers_split
 from mnist_lstm.errors import InputError
 
 Name = Literal["mnist", "digits"]
 Request = Literal["mnist", "digits", "auto"]
 Part = Literal["train", "val", "test"]
 Split = Literal["random", "writers"]
-
-ARCHIVES_VARIABLE = "MNIST_LSTM_ARCHIVES"
-MIRROR_VARIABLE = "MNIST_LSTM_MIRROR"
 
 VAL_SIZE = {"mnist": 5000, "digits": 180}
 """Default number of training images held out for validation."""
@@ -34,36 +31,25 @@ DIGITS_TEST_SEED = 0
 
 
 class Digits(NamedTuple):
-    """Images and their labels.
-
-    Attributes:
-        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink).
-        labels: int64 ``(N,)``.
-    """
+    """uint8 images ``(N, 28, 28)``, 0 (paper) to 255 (ink), and their int64 labels ``(N,)``."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
 
+    def select(self, indices: Indices) -> "Digits":
+        """Return the images at ``indices``, with their labels."""
+        return Digits(self.images[indices], self.labels[indices])
 
-def load_split(
-    name: Name,
-    part: Part,
-    data_dir: str | Path = "data",
-    *,
-    val_size: int | None = None,
-    split: Split = "random",
-    split_seed: int = 0,
-) -> Digits:
-    """Load one part of a data set; see `load_train_and_val` for arguments and errors.
+
+def load_split(name: Name, part: Part, data_dir: str | Path = "data", **options: Any) -> Digits:
+    """Load one part of a data set; options and errors are those of `load_train_and_val`.
 
     The test set is loaded by ``part="test"`` and by nothing else.
     """
-    if part != "test":
-        train, val = load_train_and_val(name, data_dir, val_size=val_size, split=split, split_seed=split_seed)
-        return train if part == "train" else val
-    if name == "mnist":
-        return _digits(*mnist_files.load(Path(data_dir), mnist_files.TEST))
-    return _sklearn_parts()[1]
+    if part == "test":
+        return _load(name, data_dir, is_test=True)
+    train, val = load_train_and_val(name, data_dir, **options)
+    return train if part == "train" else val
 
 
 def load_train_and_val(
@@ -87,36 +73,24 @@ def load_train_and_val(
         InputError: MNIST is missing or damaged, or there are too few images to hold that many out.
     """
     check_split(name, split, val_size)
-    if name == "mnist":
-        images, labels = _digits(*mnist_files.load(Path(data_dir), mnist_files.TRAIN))
-    else:
-        images, labels = _sklearn_parts()[0]
+    digits = _load(name, data_dir, is_test=False)
+    total = len(digits.labels)
     size = VAL_SIZE[name] if val_size is None else val_size
-    if size >= len(labels):
-        raise InputError(f"val_size {size:,}: {name} has only {len(labels):,} training images")
+    if size >= total:
+        raise InputError(f"val_size {size:,}: {name} has only {total:,} training images")
     if split == "writers":
-        train, val = writers_split(len(labels), size, split_seed)
+        train, val = writers_split(total, size, split_seed)
     else:
-        train, val = stratified_split(labels, size, split_seed)
-    return Digits(images[train], labels[train]), Digits(images[val], labels[val])
+        train, val = stratified_split(digits.labels, size, split_seed)
+    return digits.select(train), digits.select(val)
 
 
 def prepare(
     request: Request, data_dir: str | Path = "data", archives: Path | None = None, mirror: str | None = None
 ) -> tuple[Name, str]:
-    """Make a data set available on disk: download and unpack MNIST if it is missing.
+    """Make a data set available in ``data_dir``: unpack MNIST if it is missing, as `mnist_files.fetch` does.
 
-    Args:
-        request: mnist, digits, or auto: mnist if it can be had, else digits.
-        data_dir: folder to unpack into.
-        archives: folder with the four published archives, instead of a download.
-        mirror: address below which the four archives lie, instead of torchvision's mirrors.
-
-    Returns:
-        The name of the data set, and why it is not MNIST if auto fell back to digits, else "".
-
-    Raises:
-        InputError: MNIST is requested and cannot be had.
+    Return its name, and why it is not MNIST if auto fell back to digits, else "".
     """
     if request == "digits":
         return "digits", ""
@@ -130,9 +104,9 @@ def prepare(
 
 
 def sources(archives: str | None = None, mirror: str | None = None) -> tuple[Path | None, str | None]:
-    """Return where `prepare` takes MNIST from: as given, or as the environment says (`ARCHIVES_VARIABLE`, ...)."""
-    folder = archives or os.environ.get(ARCHIVES_VARIABLE)
-    return Path(folder).expanduser() if folder else None, mirror or os.environ.get(MIRROR_VARIABLE) or None
+    """Return where `prepare` takes MNIST from: as given, or as the environment says."""
+    folder = archives or os.environ.get("MNIST_LSTM_ARCHIVES")
+    return Path(folder).expanduser() if folder else None, mirror or os.environ.get("MNIST_LSTM_MIRROR") or None
 
 
 def resolve(request: Request, data_dir: str | Path) -> Name:
@@ -143,11 +117,7 @@ def resolve(request: Request, data_dir: str | Path) -> Name:
 
 
 def check_split(name: Request, split: Split, val_size: int | None) -> None:
-    """Refuse a split by writers of a data set that is not ordered by writer.
-
-    Raises:
-        InputError: names the option.
-    """
+    """Refuse a split by writers of a data set that is not ordered by writer."""
     if name == "digits" and split == "writers" and val_size != 0:
         raise InputError(
             "split writers: needs images ordered by writer, as MNIST's are; scikit-learn's digits are not; "
@@ -156,28 +126,27 @@ def check_split(name: Request, split: Split, val_size: int | None) -> None:
 
 
 @functools.cache
-def load_sklearn_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def load_sklearn_digits() -> Digits:
     """Load scikit-learn's 1,797 handwritten digits (UCI; Alpaydin & Kaynak 1998), converted to MNIST's format.
 
-    Returns:
-        Images ``(1797, 28, 28)`` and labels ``(1797,)``, shared between callers and read-only.
+    The arrays are shared between callers and read-only.
     """
     # scikit-learn takes a second to import
     import sklearn.datasets
 
     pixels, labels = sklearn.datasets.load_digits(return_X_y=True)  # (1797, 64), 0 to 16
     ink = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    digits = _digits(np.stack([place(digit) for digit in ink]), labels)
+    digits = Digits(np.stack([place(digit) for digit in ink]), labels.astype(np.int64))
     for array in digits:
         array.flags.writeable = False
     return digits
 
 
-def _sklearn_parts() -> tuple[Digits, Digits]:
-    images, labels = load_sklearn_digits()
-    rest, held_out = stratified_split(labels, DIGITS_TEST_SIZE, DIGITS_TEST_SEED)
-    return Digits(images[rest], labels[rest]), Digits(images[held_out], labels[held_out])
-
-
-def _digits(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> Digits:
-    return Digits(images, labels.astype(np.int64))
+def _load(name: Name, data_dir: str | Path, *, is_test: bool) -> Digits:
+    """Load all training images of a data set, or its test images."""
+    if name == "mnist":
+        images, labels = mnist_files.load(Path(data_dir), mnist_files.TEST if is_test else mnist_files.TRAIN)
+        return Digits(images, labels.astype(np.int64))
+    digits = load_sklearn_digits()
+    rest, held_out = stratified_split(digits.labels, DIGITS_TEST_SIZE, DIGITS_TEST_SEED)
+    return digits.select(held_out if is_test else rest)

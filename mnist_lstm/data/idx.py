@@ -4,17 +4,17 @@
     byte 3    number of dimensions  then    one big-endian uint32 per dimension, then the values
 
 A file may be gzipped; its first two bytes decide, not its name. Files may come from anywhere: sizes are checked before
-memory is allocated, and every error names the file.
+memory is allocated, and every error is an `InputError` that names the file.
 """
 
 import contextlib
 import gzip
+import io
 import math
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,46 +37,29 @@ MAX_EXPANSION = 100
 CHUNK_BYTES = 2**20
 """Bytes in memory at once when images are read one by one."""
 
-_UNSIGNED_BYTE = 8
-
 
 def read_images(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of 28x28 images, gzipped or not.
-
-    Returns:
-        uint8 array ``(N, 28, 28)``, 0 (paper) to 255 (ink).
-
-    Raises:
-        InputError: the file cannot be read, is not an IDX file, is cut short, or does not hold 28x28 images.
-    """
+    """Read an IDX file of 28x28 images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink)."""
     images = read_idx(path)
     if images.ndim != 3 or images.shape[1:] != (SIZE, SIZE):
-        raise InputError(f"{path}: has shape {_by(images.shape)}, not that of images, Nx{SIZE}x{SIZE}")
+        raise InputError(f"{path}: has shape {_by(images.shape)}; expected images, Nx{SIZE}x{SIZE}")
     return images
 
 
 def read_labels(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of labels, gzipped or not.
-
-    Returns:
-        uint8 array ``(N,)`` with values 0 to 9.
-
-    Raises:
-        InputError: as for `read_images`, and for labels outside 0-9.
-    """
+    """Read an IDX file of labels: uint8 ``(N,)``, 0 to 9."""
     labels = read_idx(path)
     if labels.ndim != 1:
         raise InputError(f"{path}: has {labels.ndim} dimensions; labels have 1")
-    if labels.size and labels.max() >= len(CLASS_NAMES):
+    if labels.max() >= len(CLASS_NAMES):
         at = int(labels.argmax())
         raise InputError(f"{path}: label {at} is {labels[at]}; labels range from 0 to {len(CLASS_NAMES) - 1}")
     return labels
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped or not, into an array of the shape in its header."""
-    with _opened(path) as (file, packed):
-        shape = _read_header(file, packed, path, MAX_BYTES)
+    """Read an IDX file into an array of the shape in its header."""
+    with _open(path, MAX_BYTES) as (file, shape):
         size = math.prod(shape)
         values = file.read(size + 1)
         if len(values) < size:
@@ -87,30 +70,22 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray[np.uint8]]:
-    """Read the images of an IDX file one by one; they may have any size, and the file may exceed memory.
+    """Read the images of an IDX file one by one, ``limit`` at most: uint8 ``(height, width)``.
 
-    Args:
-        path: of the file, gzipped or not.
-        limit: maximum number of images; default: all.
-
-    Yields:
-        uint8 arrays ``(height, width)``.
-
-    Raises:
-        InputError: as for `read_images`, but for images of other sizes.
+    They may have any size, and the file may exceed memory.
     """
-    with _opened(path) as (file, packed):
-        shape = _read_header(file, packed, path)
+    with _open(path) as (file, shape):
         if len(shape) != 3:
-            raise InputError(f"{path}: has {_by(shape)} values, which are no images; those are number x height x width")
-        if packed and math.prod(shape) > MAX_EXPANSION * path.stat().st_size + CHUNK_BYTES:
+            raise InputError(f"{path}: has shape {_by(shape)}; expected images, number x height x width")
+        # can only be true of a gzipped file: `_open` has compared the size of another with its header
+        if math.prod(shape) > MAX_EXPANSION * path.stat().st_size + CHUNK_BYTES:
             raise InputError(
-                f"{path}: would grow more than {MAX_EXPANSION}-fold when unpacked, which no pictures of digits do; "
+                f"{path}: would grow more than {MAX_EXPANSION}-fold when unpacked, far more than pictures of digits; "
                 "if you trust it, unpack it first"
             )
         number, height, width = shape
         if height * width > MAX_PIXELS:
-            raise InputError(f"{path}: its header announces images of {height}x{width} pixels, more than are read")
+            raise InputError(f"{path}: has images of {height}x{width} pixels, more than the maximum of {MAX_PIXELS:,}")
         wanted = number if limit is None else min(limit, number)
         together = max(1, CHUNK_BYTES // (height * width))
         for start in range(0, wanted, together):
@@ -122,17 +97,13 @@ def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """Open a file for reading its unpacked bytes; also yield whether it is gzipped."""
+def _open(path: Path, maximum: int | None = None) -> Iterator[tuple[io.BufferedIOBase, tuple[int, ...]]]:
+    """Open a file, gzipped or not, at its first value; also yield the shape, of ``maximum`` bytes at most."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not packed:
-                yield file, packed
-                return
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast(BinaryIO, unpacked), packed
+        with gzip.open(path) if packed else path.open("rb") as file:
+            yield file, _read_header(file, packed, path, maximum)
     except EOFError as error:
         raise InputError(f"{path}: the gzip archive is cut short; download it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -141,12 +112,12 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _read_header(file: BinaryIO, packed: bool, path: Path, largest: int | None = None) -> tuple[int, ...]:
-    """Read the shape; refuse one that exceeds ``largest`` or what the file can hold."""
+def _read_header(file: io.BufferedIOBase, packed: bool, path: Path, maximum: int | None) -> tuple[int, ...]:
+    """Read the shape; refuse one that exceeds ``maximum`` or what the file can hold."""
     magic = file.read(4)
     if len(magic) < 4:
         raise InputError(f"{path}: is cut short after {len(magic)} bytes; download it again")
-    if magic[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not 1 <= magic[3] <= 3:
+    if magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 3:
         raise InputError(
             f"{path}: wrong magic number {magic.hex()}; IDX files of bytes start with 00000801, 00000802 or 00000803"
         )
@@ -157,8 +128,8 @@ def _read_header(file: BinaryIO, packed: bool, path: Path, largest: int | None =
     size = math.prod(shape)
     if size == 0:
         raise InputError(f"{path}: is empty; the shape in its header is {_by(shape)}")
-    if largest is not None and size > largest:
-        raise InputError(f"{path}: its header announces {_by(shape)} bytes; the maximum is {largest:,}")
+    if maximum is not None and size > maximum:
+        raise InputError(f"{path}: its header announces {_by(shape)} bytes; the maximum is {maximum:,}")
     if size > path.stat().st_size * (GZIP_MAX_RATIO if packed else 1):
         raise InputError(f"{path}: its header announces {_by(shape)} bytes, more than the file holds; it is cut short")
     return shape

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mnist_lstm.data.idx import read_images, read_labels
+from mnist_lstm.data.idx import read_idx, read_images, read_labels
 from mnist_lstm.errors import InputError
 
 PATIENCE_S = 8.0
@@ -76,14 +76,7 @@ def is_complete(data_dir: Path) -> bool:
 
 
 def load(data_dir: Path, pair: Pair) -> Arrays:
-    """Read a pair of unpacked files and check their MD5 sums.
-
-    Returns:
-        uint8 images ``(N, 28, 28)`` and uint8 labels ``(N,)``.
-
-    Raises:
-        InputError: a file is missing, damaged, or not the published one.
-    """
+    """Read a pair of unpacked files, uint8 ``(N, 28, 28)`` and ``(N,)``, and check their MD5 sums."""
     raw = raw_folder(data_dir)
     arrays = _read_pair(raw / pair.images, raw / pair.labels)
     for name in pair:
@@ -92,15 +85,10 @@ def load(data_dir: Path, pair: Pair) -> Arrays:
 
 
 def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = None) -> None:
-    """Unpack the files that are missing in the raw folder.
+    """Unpack the files that are missing in the raw folder, which is created if it is missing too.
 
-    Each comes from its archive: the one in the raw folder, else the one in ``archives``, else one that torchvision
-    downloads from ``mirror`` or from its own mirrors.
-
-    Args:
-        data_dir: Folder of the data sets; created if missing.
-        archives: Folder of the four published archives.
-        mirror: URL (http or https) of the folder of the four archives.
+    Each comes from its archive: the one in the raw folder, else the one in the folder ``archives``, else one that
+    torchvision downloads from ``mirror``, the http(s) URL of a folder, or from its own mirrors.
 
     Raises:
         InputError: an archive is missing, damaged or not the published one, no mirror answers, or the folder cannot
@@ -113,9 +101,8 @@ def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = Non
     try:
         raw.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=raw, ignore_cleanup_errors=True) as folder:
-            scratch = Path(folder)
             for pair in (TRAIN, TEST):
-                _install(pair, raw, scratch, archives, mirrors)
+                _install(pair, raw, Path(folder), archives, mirrors)
     except OSError as error:
         raise InputError(
             f"{raw}: MNIST cannot be unpacked there ({error.strerror or error}); "
@@ -139,8 +126,10 @@ def _install(pair: Pair, raw: Path, scratch: Path, archives: Path | None, mirror
 
 def _find_archive(name: str, raw: Path, archives: Path | None) -> Path | None:
     archive = raw / f"{name}.gz"
-    if archive.is_file() or archives is None:
-        return archive if archive.is_file() else None
+    if archive.is_file():
+        return archive
+    if archives is None:
+        return None
     archive = archives / archive.name
     if not archive.is_file():
         files = ", ".join(f"{name}.gz" for name in ARCHIVE_MD5)
@@ -168,79 +157,70 @@ def _check_md5(path: Path, published: str) -> None:
         )
 
 
-class _GaveUpError(Exception):
-    """A mirror timed out or sent too much."""
-
-
 class _Mirrors:
     """Download from mirrors in turn; one that fails is not tried again."""
 
     def __init__(self, mirror: str | None) -> None:
         if mirror is not None and not mirror.startswith(("http://", "https://")):
             raise InputError(f"mirror {mirror!r}: is not an http(s) URL; for a folder, use --data.archives DIR")
-        self._mirror = mirror
-        self._left: list[str] | None = None
+        self._left = [] if mirror is None else [mirror]
         self._failures: list[str] = []
-        self._patience_s = 0.0
 
-    def download(self, name: str, folder: Path) -> Path:
-        """Download ``NAME.gz`` into ``folder`` from the first mirror that has the published file."""
-        if self._left is None:
-            # takes a second to import, and only downloads need it
-            from torchvision.datasets import MNIST
+    def download(self, name: str, scratch: Path) -> Path:
+        """Download ``NAME.gz`` into ``scratch`` from the first mirror that has the published file."""
+        # takes a second to import, and only downloads need it
+        from torchvision.datasets import MNIST
 
-            self._left = [self._mirror] if self._mirror else list(MNIST.mirrors)
-            self._patience_s = PATIENCE_S / len(self._left)
+        if not self._left and not self._failures:
+            self._left = list(MNIST.mirrors)
+        patience_s = PATIENCE_S / len(self._left + self._failures)
         while self._left:
             address = f"{self._left[0].rstrip('/')}/{name}.gz"
+            # a new folder for each: a thread that hangs may write into its file later
+            archive = Path(tempfile.mkdtemp(dir=scratch)) / f"{name}.gz"
             print(f"downloading {address}", file=sys.stderr, flush=True)
             try:
-                archive = self._download(address, folder)
-                (read_images if name in (TRAIN.images, TEST.images) else read_labels)(archive)
+                _download(address, archive, patience_s)
+                read_idx(archive)
                 _check_md5(archive, ARCHIVE_MD5[name])
                 return archive
-            # InputError, a ValueError: not the published archive
-            except (_GaveUpError, OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
+            # ValueError: also InputError, of a file that is not the published archive
+            except (OSError, RuntimeError, http.client.HTTPException, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 reason = str(error) or repr(error)
                 # the message of a bad file starts with its path, which will no longer exist
-                self._failures.append(
-                    f"{address}: {reason.split(': ', 1)[1] if reason.startswith(str(folder)) else reason}"
-                )
+                self._failures.append(f"{address}: {reason.removeprefix(f'{archive}: ')}")
                 self._left.pop(0)
         raise InputError(f"MNIST cannot be downloaded ({'; '.join(self._failures)}). {WAYS_OUT}")
 
-    def _download(self, address: str, folder: Path) -> Path:
-        """Download ``address`` with torchvision, with a timeout.
 
-        torchvision's download has none, neither for the DNS look-up nor for reading, so it runs in a daemon thread,
-        which is abandoned when it hangs.
-        """
-        from torchvision.datasets.utils import download_url
+def _download(address: str, archive: Path, patience_s: float) -> None:
+    """Download a file with torchvision, with a timeout.
 
-        # a new folder: an abandoned thread must not write into the next mirror's file
-        folder = Path(tempfile.mkdtemp(dir=folder))
-        archive = folder / address.rsplit("/", 1)[1]
-        errors: list[Exception] = []
+    torchvision's download has none, neither for the DNS look-up nor for reading, so it runs in a daemon thread, which
+    is abandoned when it hangs.
+    """
+    from torchvision.datasets.utils import download_url
 
-        def work() -> None:
-            try:
-                download_url(address, str(folder), archive.name)
-            except Exception as error:
-                errors.append(error)
+    errors: list[Exception] = []
 
-        thread = threading.Thread(target=work, name=f"download {archive.name}", daemon=True)
-        thread.start()
-        size, since = 0, time.monotonic()
-        while thread.is_alive():
-            thread.join(timeout=0.05)
-            if archive.is_file() and archive.stat().st_size > size:
-                size, since = archive.stat().st_size, time.monotonic()
-            if size > MAX_ARCHIVE_BYTES:
-                raise _GaveUpError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, the maximum for an archive of MNIST")
-            if time.monotonic() - since > self._patience_s:
-                raise _GaveUpError(f"no answer for {self._patience_s:.0f} s")
-        if errors:
-            raise errors[0]
-        return archive
+    def work() -> None:
+        try:
+            download_url(address, str(archive.parent), archive.name)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name=f"download {archive.name}", daemon=True)
+    thread.start()
+    size, since = 0, time.monotonic()
+    while thread.is_alive():
+        thread.join(timeout=0.05)
+        if archive.is_file() and archive.stat().st_size > size:
+            size, since = archive.stat().st_size, time.monotonic()
+        if size > MAX_ARCHIVE_BYTES:
+            raise ValueError(f"sends more than {MAX_ARCHIVE_BYTES:,} bytes, the maximum for an archive of MNIST")
+        if time.monotonic() - since > patience_s:
+            raise TimeoutError(f"no answer for {patience_s:.0f} s")
+    if errors:
+        raise errors[0]

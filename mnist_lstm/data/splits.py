@@ -1,7 +1,8 @@
 """Which training images are held out for validation.
 
 Both splits draw from NumPy's legacy generator, whose stream is frozen (NEP 19): the same seed gives the same split on
-every machine and with every version.
+every machine and with every version. Both return the indices of the rest ``(N - size,)`` and of the held-out images
+``(size,)``, ascending.
 """
 
 import numpy as np
@@ -17,16 +18,7 @@ each other (tests/data/test_splits.py measures it)."""
 
 
 def stratified_split(labels: Indices, size: int, seed: int) -> tuple[Indices, Indices]:
-    """Hold out ``size`` images so that every class keeps its share, to within one image.
-
-    Args:
-        labels: int64 ``(N,)``.
-        size: number to hold out, 0 to N - 1.
-        seed: of the draw.
-
-    Returns:
-        Indices of the rest ``(N - size,)`` and of the held-out images ``(size,)``, both ascending.
-    """
+    """Hold out ``size`` images, 0 to N - 1, so that every class keeps its share, to within one image."""
     counts = np.bincount(labels, minlength=len(CLASS_NAMES))
     exact = counts * size / len(labels)
     share = np.floor(exact).astype(int)
@@ -37,18 +29,10 @@ def stratified_split(labels: Indices, size: int, seed: int) -> tuple[Indices, In
 
 
 def writers_split(total: int, size: int, seed: int) -> tuple[Indices, Indices]:
-    """Hold out ``size`` images in stretches of about `STRETCH`, so that few writers are on both sides.
+    """Hold out ``size`` images, 0 to total - 1, in stretches of about `STRETCH`, so that few writers are on both sides.
 
     A network knows the hands it was trained on. If the same hands are validated on, accuracy is too optimistic about
-    new ones, such as those of the test set.
-
-    Args:
-        total: number of images, ordered by writer.
-        size: number to hold out, 0 to total - 1.
-        seed: of the positions; each stretch lies in a part of its own.
-
-    Returns:
-        As `stratified_split`.
+    new ones, such as those of the test set. Images are ordered by writer; each stretch lies in a part of its own.
     """
     number = max(1, round(size / STRETCH))
     draw = np.random.RandomState(seed)
@@ -61,6 +45,4 @@ def writers_split(total: int, size: int, seed: int) -> tuple[Indices, Indices]:
 
 
 def _partition(total: int, held_out: Indices) -> tuple[Indices, Indices]:
-    is_held_out = np.zeros(total, dtype=bool)
-    is_held_out[held_out] = True
-    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    return np.setdiff1d(np.arange(total), held_out), np.sort(held_out)

@@ -1,22 +1,22 @@
 """``mnist-lstm explain``: figures and numbers of what the network does with a digit."""
 
 import argparse
-import io
 import json
 import sys
-import warnings
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_lstm.console import printable
+from mnist_lstm.console import printable, track
 from mnist_lstm.errors import InputError
+from mnist_lstm.files import find_checkpoint, results_folder
+from mnist_lstm.inference.cli import tolerate_odd_files
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mnist_lstm.explain.explanation import Explanation
-    from mnist_lstm.inference.classifier import Classifier
+    from mnist_lstm.network.model import RowLSTM
 
 DESCRIPTION = """\
 Show what the network does with a digit, row by row, in the order in which it reads. If the network deskews digits, as
@@ -65,55 +65,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: list[str]) -> int:
-    """Explain pictures with the arguments after ``explain``; return 0, or 2 if a picture cannot be read.
-
-    Raises:
-        InputError: a checkpoint or the folder cannot be used, or no picture holds a digit.
-    """
+    """Explain pictures with the arguments after ``explain``; return 0, or 2 if a picture cannot be read."""
     options = parser().parse_args(args)
 
-    from mnist_lstm.console import track
     from mnist_lstm.explain import figures
     from mnist_lstm.explain.explanation import explain, untrained
-    from mnist_lstm.files import empty_folder, new_run
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be in the terminal's encoding
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # about files that can be read all the same
-    classifier = _load(options.ckpt_path, "--ckpt_path")
-    network = classifier.network
+    tolerate_odd_files()
+    network = _load(options.ckpt_path, "--ckpt_path")
     others = {"untrained LSTM": untrained(network, "lstm"), "untrained RNN": untrained(network, "rnn")}
     if options.compare is not None:
-        other = _load(options.compare, "--compare").network
-        if other.options.scan_order != network.options.scan_order:
-            raise InputError(
-                f"--compare {options.compare}: its scan order is {other.options.scan_order}, but that of the network "
-                f"is {network.options.scan_order}"
-            )
+        other = _load(options.compare, "--compare")
+        ours, theirs = network.options.scan_order, other.options.scan_order
+        if theirs != ours:
+            raise InputError(f"--compare {options.compare}: its scan order is {theirs}, but the network's is {ours}")
         others[printable(options.compare)] = other
-
-    digits, failed = _find_digits(classifier, options.pictures, options.limit)
+    digits, failed = _find_digits(options.pictures, options.limit)
     if not digits:
         raise InputError("no digit to explain")
-    if options.output is None:
-        stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0].partition("[")[0]).stem).strip("_")[:60]
-        folder = new_run(Path("explained"), stem or "picture", "--output")
-    else:
-        folder = empty_folder("--output", options.output)
-    explanations = [
-        (name, explain(network, image, options.label, others)) for name, image in track(digits, "explaining")
-    ]
-    sheet = figures.predictions_sheet([each for _, each in explanations], [_shortened(name, 16) for name, _ in digits])
+    stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0].partition("[")[0]).stem).strip("_")[:60]
+    folder = results_folder(options.output, "explained", stem or "picture")
+    names = [name for name, _ in digits]
+    explanations = [explain(network, image, options.label, others) for _, image in track(digits, "explaining")]
+    sheet = figures.predictions_sheet(explanations, [_shortened(name, 16) for name in names])
     sheet.savefig(folder / "predictions.png", dpi=DPI)
     directions = 2 if network.rnn.bidirectional else 1
-    for index, (name, explanation) in enumerate(track(explanations, "drawing")):
+    for index, explanation in enumerate(track(explanations, "drawing")):
         probability = explanation.prefix_probabilities[-1].max()
-        title = f"{_shortened(name, 60)}: {explanation.prediction} ({probability:.2%})"
+        title = f"{_shortened(names[index], 60)}: {explanation.prediction} ({probability:.2%})"
         figures.gates_sheet(explanation, directions, title).savefig(folder / f"gates-{index:02d}.png", dpi=DPI)
         figures.rows_sheet(explanation, title).savefig(folder / f"rows-{index:02d}.png", dpi=DPI)
-    numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explanations]
+    explained = list(zip(names, explanations, strict=True))
+    numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explained]
     (folder / "numbers.json").write_text(json.dumps(numbers) + "\n", encoding="utf-8")
-    for name, explanation in explanations:
+    for name, explanation in explained:
         print(*_summary(name, explanation), "", sep="\n", flush=True)
     print(f"figures     {printable(str(folder))}")
     return 2 if failed else 0
@@ -124,28 +109,25 @@ def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
-def _load(name: str | None, option: str) -> "Classifier":
-    """Load a checkpoint and refuse a network that is too large."""
-    from mnist_lstm.files import find_checkpoint
+def _load(name: str | None, option: str) -> "RowLSTM":
+    """Load a network from a checkpoint; refuse one that is too large."""
     from mnist_lstm.inference.classifier import load_classifier
 
-    classifier = load_classifier(None if name is None else find_checkpoint(name, Path("runs"), option))
-    rnn = classifier.network.rnn
+    network = load_classifier(None if name is None else find_checkpoint(name, Path("runs"), option)).network
+    rnn = network.rnn
     layers = rnn.num_layers * (2 if rnn.bidirectional else 1)
     weights = sum(weight.numel() for weight in rnn.parameters())
     if layers > MAX_LAYERS or weights > MAX_WEIGHTS:
-        raise InputError(
-            f"{option} {name}: has {layers} layers in all directions and {weights:,} weights; the limits are "
-            f"{MAX_LAYERS} and {MAX_WEIGHTS:,}"
-        )
-    return classifier
+        size = f"{layers} layers, counted once per direction, and {weights:,} weights"
+        raise InputError(f"{option} {name}: has {size}; the limits are {MAX_LAYERS} and {MAX_WEIGHTS:,}")
+    return network
 
 
 def _summary(name: str, explanation: "Explanation") -> list[str]:
     """Return the explanation in five lines of text."""
     probabilities, segment = explanation.prefix_probabilities, explanation.segment
     before = probabilities.argmax(dim=1)[: explanation.settles_at - 1].tolist()
-    changes = [str(digit) for index, digit in enumerate(before) if index == 0 or digit != before[index - 1]]
+    changes = [str(digit) for digit, _ in groupby(before)]
     largest = explanation.gradient_norms["this network"].argsort(descending=True)[:3] + 1
     flips = ", ".join(f"{segment} {place} -> {digit}" for place, digit in explanation.flips.items())
     return [
@@ -158,24 +140,22 @@ def _summary(name: str, explanation: "Explanation") -> list[str]:
     ]
 
 
-def _find_digits(classifier: "Classifier", names: list[str], limit: int) -> "tuple[list[tuple[str, Tensor]], int]":
+def _find_digits(names: list[str], limit: int) -> "tuple[list[tuple[str, Tensor]], int]":
     """Return the digit in each of the first pictures; report errors of the others, and count them."""
     import torch
 
     from mnist_lstm.inference.classifier import prepare
     from mnist_lstm.inference.sources import expand, read
 
-    digits = []
-    failed = 0
+    digits, failed = [], 0
     for source in islice(read(expand(names), limit), limit):
         message = source.message
         if source.levels is not None:
-            (prediction,) = classifier.predict([prepare(source.levels)])
-            found = len(prediction.seen)
-            if found == 1:
-                digits.append((source.name, torch.tensor(prediction.seen[0])))
+            found = prepare(source.levels)
+            if len(found) == 1:
+                digits.append((source.name, torch.tensor(found[0])))
                 continue
-            message = f"holds {found} digits; explain takes pictures of one" if found else prediction.message
+            message = f"holds {len(found) or 'no'} digits; explain takes pictures of one"
         failed += 1
         print(f"mnist-lstm: error: {source.name}: {printable(message)}", file=sys.stderr)
     return digits, failed

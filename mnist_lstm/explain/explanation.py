@@ -21,8 +21,8 @@ class Explanation:
     """One digit and what a network computes from it. All tensors are float64, on the CPU.
 
     Attributes:
-        image: ``(28, W)``, normalised, as the network reads it from top to bottom: deskewed, transposed or permuted if
-            the network does so. A line of it is a segment, without gradient features.
+        image: ``(28, W)``, normalised, deskewed, and transposed or permuted as the network reads it from top to bottom;
+            a line of it is a segment, without gradient features.
         label: the digit whose loss is differentiated.
         prefix_probabilities: ``(28, 10)``, class probabilities after each segment, as if the sequence ended there.
         gates: for each layer and direction, values ``(L, H)`` by their names in the cell's equations.
@@ -84,9 +84,9 @@ def explain(
 
     Args:
         network: for 28x28 digits.
-        image: uint8 or float tensor ``(28, 28)``, 0 (paper) to 255 (ink).
+        image: ``(28, 28)``, 0 (paper) to 255 (ink).
         label: the true digit; default: the predicted one.
-        others: networks by name, for comparison of gradient norms.
+        others: networks by name, to compare gradient norms with.
     """
     twin = _in_float64(network)
     with torch.no_grad():
@@ -97,8 +97,8 @@ def explain(
         prefixes = (twin.append_features(sequence[:, :end]) for end in range(stride, length + 1, stride))
         prefix_probabilities = torch.cat([twin.classify_steps(steps) for steps in prefixes]).softmax(dim=1)
         occluded = sequence.repeat(SEGMENTS, 1, 1)  # (28, L, W)
-        for segment, copied in enumerate(occluded):
-            copied[segment * stride : (segment + 1) * stride] = PAPER
+        for index, copied in enumerate(occluded):
+            copied[index * stride : (index + 1) * stride] = PAPER
         occluded_probabilities = twin.classify_steps(twin.append_features(occluded)).softmax(dim=1)
         traced = by_equations(twin.rnn).trace(twin.append_features(sequence))
         gates = [{name: values[0] for name, values in layer.items()} for layer in traced.gates]
@@ -106,16 +106,9 @@ def explain(
     gradient = _gradient(twin, image, label)
     norms = {"this network": gradient.norm(dim=1)}
     norms |= {name: _gradient(_in_float64(other), image, label).norm(dim=1) for name, other in (others or {}).items()}
-    return Explanation(
-        sequence.reshape(SEGMENTS, -1),
-        label,
-        prefix_probabilities,
-        gates,
-        gradient,
-        occluded_probabilities,
-        norms,
-        {"columns": "column", "permuted": "segment"}.get(network.options.scan_order, "row"),
-    )
+    seen = sequence.reshape(SEGMENTS, -1)
+    segment = {"columns": "column", "permuted": "segment"}.get(network.options.scan_order, "row")
+    return Explanation(seen, label, prefix_probabilities, gates, gradient, occluded_probabilities, norms, segment)
 
 
 def untrained(network: RowLSTM, cell: Cell) -> RowLSTM:

@@ -29,10 +29,7 @@ FULL_NAMES = {  # of the values that are drawn; an LSTM's candidate g is visible
 
 
 def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[str], columns: int = 5) -> Figure:
-    """Draw, beside each of up to about twenty digits, the class probabilities after each of its rows.
-
-    Each digit has a caption; ``columns`` digits stand in a line.
-    """
+    """Draw, beside each of up to about twenty digits, the class probabilities after each of its rows."""
     columns = min(columns, len(explanations))
     lines = -(-len(explanations) // columns)
     figure = Figure(figsize=(3.0 * columns + 0.8, 2.3 * lines + 0.7), layout="constrained")
@@ -58,10 +55,7 @@ def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[st
 
 
 def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure:
-    """Draw every gate and state of every unit at every step, units ordered by `by_activity`.
-
-    The network reads in one or two ``directions``.
-    """
+    """Draw the gates and states of all units at every step, units ordered by `by_activity`, directions 1 or 2."""
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
     number = len(explanation.gates)
     figure = Figure(figsize=(2.6 * len(names) + 1.4, 2.4 * number + 0.8), layout="constrained")
@@ -124,10 +118,7 @@ def rows_sheet(explanation: Explanation, title: str) -> Figure:
 
 
 def by_activity(states: Tensor) -> Tensor:
-    """Order units by the step of their largest absolute state, and within a step by that state, largest first.
-
-    Turns states ``(L, H)`` into the indices of the units, ``(H,)``.
-    """
+    """Order units of states ``(L, H)`` by the step of their largest absolute state, and within a step by its size."""
     largest, step = states.abs().max(dim=0)
     return (step.double() - largest / (largest.max() + 1e-9) / 2).argsort()
 

@@ -16,13 +16,7 @@ from mnist_lstm.inference.read import WORK_SIDE, Levels, from_image, read_pictur
 
 
 def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
-    """Return the argument of `Classifier.__call__` as single pictures, and whether only one was passed.
-
-    Each picture is a path, PIL image, array or tensor.
-
-    Raises:
-        InputError: the argument is neither a picture nor an iterable of pictures.
-    """
+    """Split the argument of `Classifier.__call__` into pictures; also return whether only one was passed."""
     if isinstance(images, torch.Tensor):
         array = _to_numpy(images)
     elif isinstance(images, np.ndarray):
@@ -43,11 +37,7 @@ def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
 
 
 def read_any(picture: Any) -> tuple[Levels, Image.Image]:
-    """Read one path, PIL image, array or tensor; return the same as `read_picture`.
-
-    Raises:
-        InputError: the argument is none of these, or cannot be read.
-    """
+    """Read one path, PIL image, array or tensor; return the same as `read_picture`."""
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
     if isinstance(picture, Image.Image):
@@ -64,12 +54,8 @@ def read_any(picture: Any) -> tuple[Levels, Image.Image]:
 def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
     """Read one picture in an array; return the same as `read_picture`.
 
-    Args:
-        array: ``(height, width)``, or ``(height, width, channels)`` with 1 (grey), 3 (RGB) or 4 (RGBA) channels; bool,
-            integers up to 255 or 65,535, or floats from 0 to 1 or to 255. The maximum decides which range it is.
-
-    Raises:
-        InputError: shape, dtype or values are none of these.
+    The array is ``(height, width)``, or ``(height, width, C)`` with C = 1 (grey), 3 (RGB) or 4 (RGBA): bool, integers
+    up to 255 or 65,535, or floats from 0 to 1 or to 255. The maximum decides which range it is.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -79,12 +65,10 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
         raise InputError(f"is empty (shape {by(array.shape)})")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise too_large(array.shape[0], array.shape[1], MAX_PIXELS)
-    if array.dtype == np.uint8 and array.max() == 1:
-        array = array.astype(bool)  # zeros and ones
-    if array.dtype == bool:
+    if array.dtype == bool or (array.dtype == np.uint8 and array.max() == 1):
         array = array.astype(np.uint8) * 255
     if array.dtype == np.uint8:
-        return from_image(Image.fromarray(np.ascontiguousarray(array)))
+        return from_image(Image.fromarray(array))
     if array.dtype.kind not in "iuf":
         raise InputError(f"has dtype {array.dtype}; expected bool, integers or floats")
     step = -(-max(array.shape[:2]) // (2 * WORK_SIDE))
@@ -97,16 +81,14 @@ def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
 def read_mnist_sized(images: Any) -> npt.NDArray[np.uint8] | None:
     """Read an array or tensor ``(N, 28, 28)`` or ``(N, 1, 28, 28)`` at once, as `from_array` reads each picture.
 
-    Returns:
-        uint8 array ``(N, 28, 28)``; None for anything else, or if a value is out of range.
+    Returns a uint8 array ``(N, 28, 28)``; None for anything else, or if a value is out of range.
     """
-    if not isinstance(images, (np.ndarray, torch.Tensor)):
+    array = _to_numpy(images) if isinstance(images, torch.Tensor) else images
+    if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind not in "buif":
         return None
-    if tuple(images.shape[1:]) not in ((SIZE, SIZE), (1, SIZE, SIZE)) or not len(images):
+    if array.shape[1:] not in ((SIZE, SIZE), (1, SIZE, SIZE)):
         return None
-    array = (_to_numpy(images) if isinstance(images, torch.Tensor) else images).reshape(-1, SIZE, SIZE)
-    if array.dtype.kind not in "buif":
-        return None
+    array = array.reshape(-1, SIZE, SIZE)
     if array.dtype == np.uint8 and array.max(axis=(1, 2)).min() > 1:
         return array
     values = array.astype(np.float32)
@@ -129,8 +111,7 @@ def by(shape: tuple[int, ...]) -> str:
 
 
 def _to_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    # NumPy has no bfloat16
-    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
     try:
         result: npt.NDArray[Any] = tensor.detach().cpu().numpy()
     except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, without data, quantised

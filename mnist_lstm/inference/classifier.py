@@ -28,18 +28,15 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 BATCH_SIZE = 250
 FEW = 200  # up to this number of pictures, one thread is faster than several, which synchronise at every time step
 
-_NONE: Images = np.zeros((0, SIZE, SIZE), dtype=np.uint8)
-_NONE.flags.writeable = False
-
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture.
 
     Attributes:
-        digit: 0 to 9; with ``split``, all digits as a string such as "10"; None without a digit.
-        probability: of the digit, 0 to 1; with ``split``, the product over all digits; None without a digit.
-        probabilities: of the classes 0 to 9; with ``split``, one such tuple per digit; None without a digit.
+        digit: 0 to 9; with ``split``, all digits as a string such as "10"; None unless ok or unsure.
+        probability: of the digit, 0 to 1; with ``split``, the product over all digits.
+        probabilities: of the classes 0 to 9; with ``split``, one such tuple per digit.
         status: ok; unsure: the probability is below the threshold; empty: the picture contains no digit; several: it
             contains several digits and ``split`` is False; error: it cannot be read.
         message: the reason for any status but ok.
@@ -51,18 +48,14 @@ class Prediction:
     probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
     status: Status
     message: str = ""
-    seen: Images = field(default_factory=lambda: _NONE, repr=False, compare=False)
+    seen: Images = field(default_factory=lambda: _stack([]), repr=False, compare=False)
 
 
 class Classifier:
     """A trained network that classifies any picture of a digit.
 
-    Args:
-        network: maps normalised images ``(N, 28, 28)`` to logits ``(N, 10)``.
-        threshold: probability, 0 to 1, below which a prediction is unsure.
-
-    Raises:
-        InputError: the threshold is out of range.
+    The network maps normalised images ``(N, 28, 28)`` to logits ``(N, 10)``. A prediction with a probability below the
+    threshold, 0 to 1, is unsure.
     """
 
     def __init__(self, network: RowLSTM, threshold: float = THRESHOLD) -> None:
@@ -72,7 +65,7 @@ class Classifier:
         self.threshold = threshold
 
     def __call__(self, images: Any, *, split: bool = False) -> Any:
-        """Classify one picture or many.
+        """Classify one picture or many: a `Prediction` for one, for many a list of them in the same order.
 
         Digits may be dark on light or light on dark, of any size. Images ``(28, 28)`` in MNIST's form go to the
         network unchanged.
@@ -85,35 +78,32 @@ class Classifier:
                 up to 255 or 65,535, or floats from 0 to 1 or to 255.
             split: read several digits in a picture, from left to right, as a string.
 
-        Returns:
-            A `Prediction` for one picture; for many, a list of them in the same order.
-
         Raises:
             InputError: the argument is not a picture, or a picture cannot be read; the message names it.
         """
-        prepared: Images | list[Levels | list[Images]] | None = read_mnist_sized(images)
-        single = False
-        if prepared is None:
+        mnist_sized = read_mnist_sized(images)
+        if mnist_sized is not None:
+            found, single = _prepare_mnist_sized(mnist_sized), False
+        else:
             pictures, single = as_pictures(images)
-            prepared = []
+            found = []
             for number, picture in enumerate(pictures):
                 try:
-                    prepared.append(prepare(read_any(picture)[0]))
+                    found.append(prepare(read_any(picture)[0]))
                 except InputError as error:
                     name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
                     raise InputError(f"{name}: {error}") from error
-        batches = (prepared[start : start + BATCH_SIZE] for start in range(0, len(prepared), BATCH_SIZE))
+        batches = (found[start : start + BATCH_SIZE] for start in range(0, len(found), BATCH_SIZE))
         predictions = [prediction for batch in batches for prediction in self.predict(batch, split=split)]
         return predictions[0] if single else predictions
 
-    def predict(self, batch: "Images | Sequence[Levels | list[Images]]", *, split: bool = False) -> list[Prediction]:
-        """Classify a batch, a uint8 array ``(N, 28, 28)`` or results of `prepare`; ``split`` as in `__call__`."""
-        found = _find_all(batch)
+    def predict(self, found: Sequence[list[Images]], *, split: bool = False) -> list[Prediction]:
+        """Classify the digits that `prepare` found in each picture; ``split`` as in `__call__`."""
         wanted = [digits if split else digits[:1] for digits in found]
         images = [image for digits in wanted for image in digits]
         rows = iter(self.probabilities(np.stack(images)).tolist() if images else [])
         return [
-            self._answer(np.stack(seen) if seen else _NONE, [tuple(next(rows)) for _ in digits], split)
+            self._answer(_stack(seen), [tuple(next(rows)) for _ in digits], split)
             for seen, digits in zip(found, wanted, strict=True)
         ]
 
@@ -134,50 +124,34 @@ class Classifier:
         highest = [max(row) for row in probabilities]
         digits = [row.index(top) for row, top in zip(probabilities, highest, strict=True)]
         probability = math.prod(highest)
-        sure = probability >= self.threshold
-        return Prediction(
-            "".join(CLASS_NAMES[digit] for digit in digits) if split else digits[0],
-            probability,
-            tuple(probabilities) if split else probabilities[0],
-            "ok" if sure else "unsure",
-            "" if sure else f"its probability is below {self.threshold:g}",
-            seen,
-        )
+        digit = "".join(CLASS_NAMES[digit] for digit in digits) if split else digits[0]
+        shares = tuple(probabilities) if split else probabilities[0]
+        if probability >= self.threshold:
+            return Prediction(digit, probability, shares, "ok", seen=seen)
+        return Prediction(digit, probability, shares, "unsure", f"its probability is below {self.threshold:g}", seen)
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:
-    """Load a classifier from a checkpoint.
-
-    Args:
-        path: checkpoint of ``mnist-lstm fit``; default: the weights in the package.
-        threshold: probability, 0 to 1, below which a prediction is unsure.
-
-    Raises:
-        InputError: the file is not such a checkpoint, or the threshold is out of range.
-    """
+    """Load a classifier from a checkpoint of ``mnist-lstm fit``; default: the weights in the package."""
     path = PRETRAINED if path is None else Path(path).expanduser()
     return Classifier(build_network(read_checkpoint(path), path), threshold)
 
 
-def prepare(levels: Levels) -> Levels | list[Images]:
-    """Find the digits in a picture; return a 28x28 picture unchanged, since `is_mnist` is faster on a whole batch."""
+def _stack(digits: list[Images]) -> Images:
+    return np.array(digits, dtype=np.uint8).reshape(-1, SIZE, SIZE)
+
+
+def prepare(levels: Levels) -> list[Images]:
+    """Find the digits in a picture, from left to right, each as a uint8 image ``(28, 28)`` in MNIST's form."""
     if levels.shape == (SIZE, SIZE) and levels.dtype == np.uint8:
-        return levels
-    return _find(levels)
-
-
-def _find(levels: Levels) -> list[Images]:
+        return _prepare_mnist_sized(levels[np.newaxis].astype(np.uint8, copy=False))[0]
     grey = levels.astype(np.float32)
     return find_digits(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
 
 
-def _find_all(batch: Images | Sequence[Levels | list[Images]]) -> list[list[Images]]:
-    candidates = [levels for levels in batch if isinstance(levels, np.ndarray)]
-    ready = iter(is_mnist(np.stack(candidates)).tolist() if candidates else [])
-    found = []
-    for prepared in batch:
-        if isinstance(prepared, list):
-            found.append(prepared)
-        else:
-            found.append([prepared.astype(np.uint8, copy=False)] if next(ready) else _find(prepared))
-    return found
+def _prepare_mnist_sized(images: Images) -> list[list[Images]]:
+    """Do the same for pictures ``(N, 28, 28)`` at once; those in MNIST's form stay as they are."""
+    return [
+        [image] if in_form else find_digits(image.astype(np.float32) / np.float32(255))
+        for image, in_form in zip(images, is_mnist(images), strict=True)
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_lstm.console import printable
+from mnist_lstm.files import empty_folder, find_checkpoint
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.writers import WRITERS
 
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add("--format", choices=tuple(WRITERS), default="table", help=output)
     add("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
     unsure = "report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)"
-    add("--threshold", type=_probability, default=THRESHOLD, metavar="P", help=unsure)
+    add("--threshold", type=float, default=THRESHOLD, metavar="P", help=unsure)
     add("--split", action="store_true", help="read several digits per picture, from left to right")
     inputs = "save each picture beside the network's input from it to DIR, which must be new or empty"
     add("--show", metavar="DIR", help=inputs)
@@ -79,25 +80,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: list[str]) -> int:
-    """Classify with the arguments after ``classify``; return 0, or 2 if a picture cannot be read.
-
-    Raises:
-        InputError: the checkpoint or the folder for ``--show`` cannot be used.
-    """
+    """Classify with the arguments after ``classify``; return 0, or 2 if a picture cannot be read."""
     options = parser().parse_args(args)
-
-    from mnist_lstm.files import empty_folder, find_checkpoint
-
     show = None if options.show is None else empty_folder("--show", options.show)
 
     from mnist_lstm.inference.classifier import load_classifier
     from mnist_lstm.inference.sources import expand
     from mnist_lstm.inference.view import draw_view
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack a character of a file name
-    # Pillow warns of defects in files that it can still read
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    tolerate_odd_files()
     path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
     classifier = load_classifier(path, threshold=options.threshold)
     files = expand(options.pictures)
@@ -112,6 +103,13 @@ def run(args: list[str]) -> int:
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
             draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
     return status
+
+
+def tolerate_odd_files() -> None:
+    """Escape what the terminal cannot show of a file name; silence Pillow's warnings of defects that it repairs."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _classify(
@@ -129,21 +127,21 @@ def _classify(
     number = 0
     try:
         # Ctrl+C would wait for a thread that is blocked on standard input
-        for sources, prepared in batches if "-" in files else _one_ahead(batches):
-            number += len(sources)
+        for batch in batches if "-" in files else _one_ahead(batches):
+            number += len(batch)
             if number > FEW:
                 torch.set_num_threads(threads)
-            answers = iter(classifier.predict(prepared, split=options.split))
-            for source in sources:
-                unread = source.levels is None
-                yield source, Prediction(None, None, None, "error", source.message) if unread else next(answers)
+            answers = iter(classifier.predict([found for _, found in batch if found is not None], split=options.split))
+            for source, found in batch:
+                unread = Prediction(None, None, None, "error", source.message)
+                yield source, unread if found is None else next(answers)
             sys.stdout.flush()
     finally:
         torch.set_num_threads(threads)
 
 
-Batch = tuple[list["Source"], list[Any]]
-"""Pictures, and the results of `prepare` for those that can be read."""
+Batch = list[tuple["Source", Any]]
+"""Pictures, each with the result of `prepare`, or None if it cannot be read."""
 
 
 def _batches(files: "list[str | Source]", limit: int | None, size: int) -> Iterator[Batch]:
@@ -151,19 +149,16 @@ def _batches(files: "list[str | Source]", limit: int | None, size: int) -> Itera
     from mnist_lstm.inference.classifier import prepare
     from mnist_lstm.inference.sources import read
 
-    sources: list[Source] = []
-    prepared: list[Any] = []
+    batch: Batch = []
     due = time.monotonic() + MAX_WAIT_S
     for source in read(files, limit):
-        sources.append(source)
-        if source.levels is not None:
-            prepared.append(prepare(source.levels))
-        if len(sources) == size or time.monotonic() > due:
-            yield sources, prepared
-            sources, prepared = [], []
+        batch.append((source, None if source.levels is None else prepare(source.levels)))
+        if len(batch) == size or time.monotonic() > due:
+            yield batch
+            batch = []
             due = time.monotonic() + MAX_WAIT_S
-    if sources:
-        yield sources, prepared
+    if batch:
+        yield batch
 
 
 def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -179,13 +174,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
     return int(text)
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number between 0 and 1")
-    return value

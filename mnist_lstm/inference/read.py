@@ -40,11 +40,8 @@ _TURNS = {  # how to turn a photo upright, by its EXIF orientation
 def read_picture(file: str | Path | BinaryIO) -> tuple[Levels, Image.Image]:
     """Read a picture from a path, or from an open binary file; the content of a pipe is kept in memory.
 
-    Returns:
-        Its grey levels and the picture itself, both upright and at most `WORK_SIDE` pixels on the longer side.
-
-    Raises:
-        InputError: the file cannot be read, is not a picture, is damaged or too large. The message does not name it.
+    Returns its grey levels and the picture itself, both upright and at most `WORK_SIDE` pixels on the longer side. The
+    message of an `InputError` does not name the file.
     """
     try:
         if isinstance(file, (str, Path)):
@@ -98,11 +95,7 @@ def _reason(error: Exception) -> str:
 
 
 def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
-    """Read a PIL image of any mode and size, without modifying its pixels; return the same as `read_picture`.
-
-    Raises:
-        InputError: the image has no pixels or too many.
-    """
+    """Read a PIL image of any mode and size, without modifying its pixels; return the same as `read_picture`."""
     width, height = image.size
     maximum = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
     if width * height > maximum:
@@ -121,11 +114,7 @@ def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
 
 
 def to_unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Scale grey levels to 0..1 from 1, 255 or 65,535: the smallest of these that is no less than their maximum.
-
-    Raises:
-        InputError: a value is negative, larger than 65,535 or not a number.
-    """
+    """Scale grey levels to 0..1 from 1, 255 or 65,535: the smallest of these that is no less than their maximum."""
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 65535):  # NaN is neither
         raise InputError(f"has values from {low:g} to {high:g}; expected 0 to 1, 0 to 255 or 0 to 65,535")
@@ -143,7 +132,7 @@ def _reduce_to_work_side(image: Image.Image) -> Image.Image:
         image = image.resize((max(1, image.width // factor), max(1, image.height // factor)), Image.Resampling.NEAREST)
         factor = 1
     transparent = image.has_transparency_data
-    # L, RGB and CMYK are reduced before they are converted, which takes less memory
+    # the other modes are reduced before they are converted, which takes less memory
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or (transparent and image.mode in ("L", "RGB")):
         image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
     if factor > 1:

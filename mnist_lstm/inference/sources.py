@@ -28,9 +28,9 @@ class Source:
 
     file: str  # as named by the user; - is standard input
     index: int | None = None  # in an array file, from 0; None for a picture file
-    levels: Levels | None = None  # grey levels; None if the picture cannot be read
-    image: Image.Image | None = None  # the picture itself, upright and reduced; None if it cannot be read
-    message: str = ""  # why the picture cannot be read
+    levels: Levels | None = None  # None if the picture cannot be read
+    image: Image.Image | None = None  # upright and reduced; None if it cannot be read
+    message: str = ""  # why it cannot be read
 
     @property
     def name(self) -> str:
@@ -50,11 +50,8 @@ def expand(names: list[str]) -> list[str | Source]:
                 files.append(name)
                 continue
             with os.scandir(name) as entries:
-                pictures = sorted(
-                    entry.path
-                    for entry in entries
-                    if entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False)
-                )
+                inside = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+            pictures = sorted(path for path in inside if path.lower().endswith(SUFFIXES))
             files += pictures or [Source(name, message="contains no picture files")]
         except OSError as error:
             files.append(Source(name, message=str(unreadable(error))))
@@ -62,20 +59,15 @@ def expand(names: list[str]) -> list[str | Source]:
 
 
 def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source]:
-    """Read pictures one by one; a file that cannot be read yields a `Source` with the reason.
-
-    Args:
-        files: from `expand`.
-        limit: maximum number of pictures per array file; default: all.
-    """
+    """Read the files from `expand`, up to ``limit`` pictures of each array file; yield unreadable ones as well."""
     for file in files:
         if isinstance(file, Source):
             yield file
             continue
         try:
-            if file == STDIN and sys.stdin is None:
-                raise InputError("standard input is closed")
             if file == STDIN:
+                if sys.stdin is None:
+                    raise InputError("standard input is closed")
                 yield Source(file, None, *read_picture(sys.stdin.buffer))
                 continue
             with open(file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
@@ -132,10 +124,8 @@ def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
     if math.prod(shape[:2]) > MAX_PIXELS:
         raise too_large(shape[0], shape[1], MAX_PIXELS)
     if not shape or not array.size:
-        raise InputError(
-            f"has shape {by(array.shape)}; "
-            "expected a non-empty (N, height, width), (N, height, width, 3 or 4) or (N, 784)"
-        )
+        expected = "a non-empty (N, height, width), (N, height, width, 3 or 4) or (N, 784)"
+        raise InputError(f"has shape {by(array.shape)}; expected {expected}")
     number, together = len(array[:limit]), 1000
     for start in range(0, number, together):
         # map the file again, so that the part read before does not stay in memory

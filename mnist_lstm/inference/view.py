@@ -1,6 +1,6 @@
 """Draw a picture beside the MNIST images that the network read."""
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.inference.classifier import Prediction
@@ -17,12 +17,11 @@ def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
         ground.alpha_composite(image.convert("RGBA"))
         image = ground
     image = image.convert("RGB")
-    scale = SIDE / max(image.size)
-    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC
-    width, height = (max(1, round(scale * side)) for side in image.size)
+    method = Image.Resampling.NEAREST if 2 * max(image.size) < SIDE else Image.Resampling.BICUBIC
+    image = ImageOps.contain(image, (SIDE, SIDE), method)
     size = (SIDE + MARGIN) * (1 + len(prediction.seen)) + MARGIN, SIDE + 2 * MARGIN + CAPTION
     view = Image.new("RGB", size, (64, 64, 64))
-    view.paste(image.resize((width, height), method), (MARGIN + (SIDE - width) // 2, MARGIN + (SIDE - height) // 2))
+    view.paste(image, (MARGIN + (SIDE - image.width) // 2, MARGIN + (SIDE - image.height) // 2))
     for place, digit in enumerate(prediction.seen, 1):
         enlarged = Image.fromarray(digit).resize((SIDE, SIDE), Image.Resampling.NEAREST)
         view.paste(enlarged, (MARGIN + place * (SIDE + MARGIN), MARGIN))

@@ -20,30 +20,26 @@ def _table(out: TextIO, names: list[str]) -> Writer:
     print(f"{'picture':<{width}}  digit  probability  second choice", file=out)
 
     def write(source: "Source", prediction: "Prediction") -> None:
-        digit = probability = "-"
-        note: str = prediction.status
-        second = ""
         if prediction.probability is None:
-            second = note if note == "error" else f"{note}: {prediction.message}"
-            note = ""
-        else:
-            note = "" if note == "ok" else note
-            digit = str(prediction.digit)
-            probability = f"{100 * prediction.probability:.2f} %"
-            if isinstance(prediction.digit, int):
-                shares: Any = prediction.probabilities
-                other = sorted(range(10), key=shares.__getitem__, reverse=True)[1]
-                second = f"{other}  {100 * shares[other]:.2f} %"
-        print(f"{source.name:<{width}}  {digit:>5}  {probability:>11}  {second:<13}  {note}".rstrip(), file=out)
+            reason = "" if prediction.status == "error" else f": {prediction.message}"  # errors are printed apart
+            print(f"{source.name:<{width}}  {'-':>5}  {'-':>11}  {prediction.status}{reason}", file=out)
+            return
+        probability = f"{100 * prediction.probability:.2f} %"
+        second = ""
+        if isinstance(prediction.digit, int):
+            shares: Any = prediction.probabilities
+            other = sorted(range(10), key=shares.__getitem__, reverse=True)[1]
+            second = f"{other}  {100 * shares[other]:.2f} %"
+        note = "" if prediction.status == "ok" else prediction.status
+        line = f"{source.name:<{width}}  {prediction.digit:>5}  {probability:>11}  {second:<13}  {note}"
+        print(line.rstrip(), file=out)
 
     return write
 
 
 def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
-    answer = {
-        name: getattr(prediction, name) for name in ("digit", "probability", "probabilities", "status", "message")
-    }
-    return {"file": source.file, "index": source.index, **answer}
+    names = ("digit", "probability", "probabilities", "status", "message")
+    return {"file": source.file, "index": source.index, **{name: getattr(prediction, name) for name in names}}
 
 
 def _json(out: TextIO, names: list[str]) -> Writer:

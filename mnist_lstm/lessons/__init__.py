@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("gates", "scratch", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
-MODULES = {name: name.replace("-", "_") for name in NAMES}
-"""Names of the lessons, in the suggested order, to their modules."""
+_NAMES = ("gates", "scratch", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
+MODULES = {name: name.replace("-", "_") for name in _NAMES}
+"""Modules of the lessons by their names, in the suggested order."""
 
 
 @dataclass(frozen=True)

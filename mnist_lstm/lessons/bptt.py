@@ -16,7 +16,6 @@ import statistics
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,16 +53,13 @@ class Options(MemoryOptions):
 
 
 def run(options: Options) -> Result:
-    """Train with whole and with truncated gradients, on a near and on a far cue.
-
-    Raises:
-        InputError: a piece is not shorter than the sequence.
-    """
+    """Train with whole and with truncated gradients, on a near and on a far cue."""
     length, piece = options.length, options.piece
     if not 2 <= piece < length:
         raise InputError(f"--piece {piece}: must be at least 2 and less than --length {length}")
     distances = {"near": piece // 2, "far": length - 1}
-    pieces = {"whole": None, "truncated": piece}
+    pieces = {"whole": length, "truncated": piece}
+    names = {"whole": "whole", "truncated": f"cut every {piece} steps"}
     curves: dict[str, dict[str, list[float]]] = {place: {} for place in distances}
     seconds: dict[str, list[float]] = {method: [] for method in pieces}
     kept: dict[str, int] = {}
@@ -72,7 +68,6 @@ def run(options: Options) -> Result:
         seconds[method] += took
     losses = {place: {method: statistics.fmean(curves[place][method][-10:]) for method in pieces} for place in curves}
     time_ratio = statistics.median(seconds["truncated"]) / statistics.median(seconds["whole"])
-    names = {"whole": "whole", "truncated": f"cut every {piece} steps"}
     rows = [
         [name, *(f"{losses[place][method]:.3f}" for place in losses), f"{kept[method] / 1024:,.0f} KiB"]
         for method, name in names.items()
@@ -83,8 +78,6 @@ def run(options: Options) -> Result:
         "",
         f"chance level {CHANCE_LOSS:.3f}; an update with truncated gradients takes {time_ratio:.2f} of the time",
     ]
-    numbers: dict[str, Any] = {"losses": losses, "time_ratio": time_ratio, "bytes_kept": kept, "curves": curves}
-
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axis, (place, methods) in zip(figure.subplots(1, 2, sharey=True), curves.items(), strict=True):
         for (method, curve), (colour, style) in zip(methods.items(), CURVES, strict=False):
@@ -92,18 +85,16 @@ def run(options: Options) -> Result:
         draw_chance_level(axis)
         title = f"a cue {distances[place]} steps before the end"
         finish(axis, title=title, xlabel="update", ylabel="cross-entropy")
+    numbers = {"losses": losses, "time_ratio": time_ratio, "bytes_kept": kept, "curves": curves}
     return Result(lines, numbers, figure)
 
 
-def forward(model: RowLSTM, sequences: Tensor, piece: int | None) -> Tensor:
-    """Classify sequences ``(N, L, input_size)`` with truncated gradients, by a model of one direction.
-
-    Steps between two cuts, ``piece``, are counted from the end; None for no cuts. Returns logits ``(N, num_classes)``.
-    """
+def forward(model: RowLSTM, sequences: Tensor, piece: int) -> Tensor:
+    """Classify ``(N, L, input_size)`` by a model of one direction; cut gradients every ``piece`` steps from the end."""
     state = None
     length = sequences.shape[1]
-    first = length if piece is None else length % piece or piece
-    for part in sequences.tensor_split(tuple(range(first, length, piece or length)), dim=1):
+    cuts = tuple(range(length % piece or piece, length, piece))
+    for part in sequences.tensor_split(cuts, dim=1):
         if state is not None:
             state = tuple(values.detach() for values in state)
         outputs, state = model.rnn(part, state)
@@ -111,7 +102,7 @@ def forward(model: RowLSTM, sequences: Tensor, piece: int | None) -> Tensor:
     return logits
 
 
-def _train(options: Options, place: int, piece: int | None) -> tuple[list[float], list[float], int]:
+def _train(options: Options, place: int, piece: int) -> tuple[list[float], list[float], int]:
     """Return losses, seconds of each update, and the bytes that one update keeps for its backward pass."""
     model, generator = seeded(options.seed, options.hidden_size, init="pytorch", forget_bias=options.forget_bias)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
@@ -126,8 +117,8 @@ def _train(options: Options, place: int, piece: int | None) -> tuple[list[float]
     return losses, seconds, _bytes_kept(model, sequences, labels, piece)
 
 
-def _bytes_kept(model: RowLSTM, sequences: Tensor, labels: Tensor, piece: int | None) -> int:
-    """Return how many bytes are kept for the backward pass after the loss has been computed."""
+def _bytes_kept(model: RowLSTM, sequences: Tensor, labels: Tensor, piece: int) -> int:
+    """Return how many bytes wait for the backward pass after the loss has been computed."""
     waiting: weakref.WeakSet[Tensor] = weakref.WeakSet()
 
     def pack(tensor: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import draw_accuracies, load_train_and_val, train_together
+from mnist_lstm.lessons.digits import draw_accuracies, load_train_and_val, seeded, train_together
 from mnist_lstm.lessons.options import DigitOptions
 from mnist_lstm.network.cells import by_equations
 from mnist_lstm.network.model import RowLSTM
@@ -40,11 +40,8 @@ Options = DigitOptions
 
 def run(options: Options) -> Result:
     """Train four networks on the same batches."""
-    train, val, data = load_train_and_val(options.dataset, options.data_dir)
-    models = {}
-    for name, network in CELLS.items():
-        torch.manual_seed(options.seed)
-        models[name] = RowLSTM(hidden_size=options.hidden_size, **network)
+    train, val, data = load_train_and_val(options)
+    models = {name: seeded(options, **network) for name, network in CELLS.items()}
     errors = {name: _error(model, train[0][: options.batch_size]) for name, model in models.items()}
     training = train_together(models, train, val, options, checks=10)
     accuracy, ratios = training.final, training.time_ratios("LSTM")

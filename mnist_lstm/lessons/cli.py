@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError, TrainingError
+from mnist_lstm.files import results_folder
 from mnist_lstm.lessons import MODULES, load
 
 if TYPE_CHECKING:
@@ -21,19 +22,14 @@ usage: mnist-lstm lesson NAME [--output DIR] [OPTION ...]
 Experiments that teach something about LSTMs. Each takes less than a minute, prints its result and draws a figure.
 mnist-lstm lesson NAME --help explains the idea and lists the options.
 
-lessons:
-"""
+lessons:"""
 
 
 def run(args: list[str]) -> int:
-    """Run a lesson with the arguments after ``lesson``; return 0, or 2 if no lesson is named.
-
-    Raises:
-        InputError: there is no such lesson, or an option cannot be used.
-        TrainingError: a result is not a finite number.
-    """
+    """Run a lesson with the arguments after ``lesson``; return 0, or 2 if no lesson is named."""
     if not args or args[0] in ("-h", "--help"):
-        print(overview(), file=sys.stdout if args else sys.stderr)
+        lessons = (f"  {name:<12} {_docstring(name).splitlines()[0]}" for name in MODULES)
+        print(USAGE, *lessons, sep="\n", file=sys.stdout if args else sys.stderr)
         return 0 if args else 2
     name = args[0]
     if name not in MODULES:
@@ -41,14 +37,12 @@ def run(args: list[str]) -> int:
 
     import torch
 
-    from mnist_lstm.files import empty_folder, new_run
-
     lesson = load(name)
     options = parser(name).parse_args(args[1:]).as_dict()
     output = options.pop("output")
     print(f"{textwrap.fill(_docstring(name).splitlines()[0], 100)}\n", flush=True)
     # before the training, so that no result is lost because it cannot be written
-    folder = new_run(Path("lessons"), name, "--output") if output is None else empty_folder("--output", output)
+    folder = results_folder(output, "lessons", name)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # in networks this small, more threads only wait for each other
     try:
@@ -62,7 +56,7 @@ def run(args: list[str]) -> int:
         raise
     finally:
         torch.set_num_threads(threads)
-    print("\n".join(result.lines), flush=True)
+    print(*result.lines, sep="\n", flush=True)
     figure, data = folder / f"{name}.png", folder / f"{name}.json"
     result.figure.savefig(figure, dpi=90)
     data.write_text(numbers + "\n", encoding="utf-8")
@@ -83,11 +77,6 @@ def parser(name: str) -> "ArgumentParser":
     result.add_argument("--output", type=str | None, default=None, metavar="DIR", help=output)
     result.add_class_arguments(load(name).Options)
     return result
-
-
-def overview() -> str:
-    """Return the usage and the list of lessons with the first line of each docstring."""
-    return USAGE + "\n".join(f"  {name:<12} {_docstring(name).splitlines()[0]}" for name in MODULES)
 
 
 def _docstring(name: str) -> str:

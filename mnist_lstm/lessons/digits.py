@@ -16,25 +16,30 @@ from mnist_lstm.console import track
 from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
 from mnist_lstm.lessons.options import DigitOptions
+from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
 Split = tuple[Tensor, Tensor]
 
 
-def load_train_and_val(dataset: datasets.Request, data_dir: str) -> tuple[Split, Split, str]:
-    """Load the images that `mnist-lstm fit` trains and validates on, for two of the `DigitOptions`; no test images.
+def load_train_and_val(options: DigitOptions) -> tuple[Split, Split, str]:
+    """Load the training and the validation split of `mnist-lstm fit`, and a line that describes them.
 
-    Returns:
-        Training and validation split, each normalised images ``(N, 28, 28)`` and labels ``(N,)``, and a line that
-        describes them.
+    A split is normalised images ``(N, 28, 28)`` and labels ``(N,)``.
     """
-    name, _ = datasets.prepare(dataset, data_dir, *datasets.sources())
+    name, _ = datasets.prepare(options.dataset, options.data_dir, *datasets.sources())
     train, val = (
         (normalise(torch.tensor(digits.images)), torch.tensor(digits.labels))
-        for digits in datasets.load_train_and_val(name, data_dir)
+        for digits in datasets.load_train_and_val(name, options.data_dir)
     )
     title = {"mnist": "MNIST", "digits": "scikit-learn's digits (not MNIST)"}[name]
     return train, val, f"{title}: {len(train[1]):,} training images, {len(val[1]):,} validation images"
+
+
+def seeded(options: DigitOptions, **network: Any) -> RowLSTM:
+    """Build a network of the given size from the seed; further arguments are fields of `NetworkOptions`."""
+    torch.manual_seed(options.seed)
+    return RowLSTM(hidden_size=options.hidden_size, **network)
 
 
 def update(optimizer: Optimizer, loss: Tensor, max_norm: float = math.inf) -> float:
@@ -85,12 +90,9 @@ class Training(NamedTuple):
 def train_together(
     models: Mapping[str, nn.Module], train: Split, val: Split, options: DigitOptions, checks: int
 ) -> Training:
-    """Train networks in turn on the same batches with Adam.
-
-    They are validated about ``checks`` times, the last time after the last update.
-    """
-    optimizers = {name: Adam(model.parameters(), options.learning_rate) for name, model in models.items()}
+    """Train networks in turn on the same batches with Adam; validate them about ``checks`` times, also at the end."""
     training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
+    optimizers = {name: Adam(model.parameters(), options.learning_rate) for name, model in models.items()}
     drawn = batches(len(train[1]), options.steps, options.batch_size, options.seed)
     for step, index in enumerate(track(drawn, "training"), 1):
         images, labels = train[0][index], train[1][index]
@@ -115,7 +117,6 @@ def accuracy(model: nn.Module, split: Split) -> float:
     """Return the share of images, 0 to 1, that are classified correctly."""
     images, labels = split
     model.eval()
-    parts = zip(images.split(500), labels.split(500), strict=True)
-    correct = sum(int((model(part).argmax(dim=1) == label).sum()) for part, label in parts)
+    predicted = torch.cat([model(part).argmax(dim=1) for part in images.split(500)])
     model.train()
-    return correct / len(labels)
+    return int((predicted == labels).sum()) / len(labels)

@@ -54,11 +54,7 @@ class Options(MemoryOptions):
 
 
 def run(options: Options) -> Result:
-    """Count the updates until the cue is recalled.
-
-    Raises:
-        InputError: there are no biases, or one is given twice.
-    """
+    """Count the updates until the cue is recalled."""
     biases, distance = options.biases, options.length - 1
     if not biases or len(set(biases)) < len(biases):
         raise InputError("--biases: needs at least one value and none twice, such as [0, 1, 5]")
@@ -77,8 +73,6 @@ def run(options: Options) -> Result:
         "",
         *table(["forget bias", f"gate ** {distance}", "solved", "median updates"], rows),
     ]
-    numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
-
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
     for index, (bias, tries) in enumerate(curves.items()):
@@ -89,6 +83,7 @@ def run(options: Options) -> Result:
     draw_chance_level(axis)
     title = f"recall a cue after {distance} steps"
     finish(axis, xlabel="update", ylabel="cross-entropy", title=title, ylim=(0, None))
+    numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
     return Result(lines, numbers, figure)
 
 

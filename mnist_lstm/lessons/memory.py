@@ -15,11 +15,7 @@ NOISE = 0.3  # standard deviation; a cue is 1
 
 
 def draw(number: int, length: int, generator: torch.Generator, place: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw new sequences with a cue at step ``place``, counted from 0.
-
-    Returns:
-        Sequences ``(number, length, CUES)``, noise but for one one-hot step, and the cues' indices, ``(number,)``.
-    """
+    """Draw sequences ``(number, length, CUES)``, noise with a one-hot cue at step ``place``, and the cues' indices."""
     sequences = NOISE * torch.randn(number, length, CUES, generator=generator)
     cues = torch.randint(0, CUES, (number,), generator=generator)
     sequences[:, place] = torch.eye(CUES)[cues]
@@ -34,10 +30,7 @@ def draw_chance_level(axis: Axes) -> None:
 
 
 def seeded(seed: int, hidden_size: int, **options: Any) -> tuple[RowLSTM, torch.Generator]:
-    """Return a network for this task that reads in one direction, and a generator to draw sequences with.
-
-    ``options`` are further fields of `NetworkOptions`.
-    """
+    """Return a network of one direction for this task, and a generator to draw sequences with."""
     torch.manual_seed(seed)
     sizes = {"input_size": CUES, "hidden_size": hidden_size, "num_classes": CUES, "bidirectional": False}
     return RowLSTM(**sizes, **options), torch.Generator().manual_seed(seed)

@@ -17,18 +17,16 @@ is how much the order matters on the same budget, not what each order can reach.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import Split, draw_accuracies, load_train_and_val, train_together
+from mnist_lstm.lessons.digits import Split, draw_accuracies, load_train_and_val, seeded, train_together
 from mnist_lstm.lessons.options import Count, DigitOptions, Rate
-from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.scan_order import ScanOrder, to_sequence
 
-ORDERS: tuple[ScanOrder, ...] = get_args(ScanOrder)
+ORDERS = get_args(ScanOrder)
 
 VALIDATED = 1000  # number of validation images that are read; all of them take longer than the training
 
@@ -49,13 +47,9 @@ class Options(DigitOptions):
 def run(options: Options) -> Result:
     """Train four networks with different scan orders on the same batches."""
     side = options.side
-    train, val, data = load_train_and_val(options.dataset, options.data_dir)
+    train, val, data = load_train_and_val(options)
     train, val = _reduced(train, side), _reduced((val[0][:VALIDATED], val[1][:VALIDATED]), side)
-    models: dict[str, RowLSTM] = {}
-    sizes = {"input_size": side, "hidden_size": options.hidden_size}
-    for order in ORDERS:
-        torch.manual_seed(options.seed)
-        models[order] = RowLSTM(**sizes, bidirectional=False, scan_order=order)
+    models = {order: seeded(options, input_size=side, bidirectional=False, scan_order=order) for order in ORDERS}
     training = train_together(models, train, val, options, checks=8)
     accuracy, ratios = training.final, training.time_ratios("rows")
     sequences = {order: to_sequence(val[0][:1], order) for order in ORDERS}

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import load_train_and_val, train_together
+from mnist_lstm.lessons.digits import load_train_and_val, seeded, train_together
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import LSTM
 from mnist_lstm.network.model import RowLSTM
@@ -79,9 +79,8 @@ class Options(DigitOptions):
 
 def run(options: Options) -> Result:
     """Train four networks on the same batches."""
-    train, val, data = load_train_and_val(options.dataset, options.data_dir)
-    torch.manual_seed(options.seed)
-    theirs = RowLSTM(hidden_size=options.hidden_size, bidirectional=False, init="pytorch")
+    train, val, data = load_train_and_val(options)
+    theirs = seeded(options, bidirectional=False, init="pytorch")
     ours = copy.deepcopy(theirs)
     ours.rnn = LSTM.like(theirs.rnn)  # type: ignore[assignment]
     models = {

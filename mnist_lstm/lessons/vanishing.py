@@ -89,30 +89,27 @@ def run(options: Options) -> Result:
         for when, cells in norms.items()
     }
     slopes, paths, exploding = _slopes(), _paths(options), _explode(options)
-    rows = [
-        [name, *(f"{ratios[when][name][n]:.0e}" for when in ratios for n in LENGTHS)]
-        + [f"{losses[name][n]:.2f}" for n in LENGTHS]
-        for name in CELLS
-    ]
+    header = ["", *(f"{n} {when}" for when in ratios for n in LENGTHS), *(f"loss {n}" for n in LENGTHS)]
+    rows = []
+    for name in CELLS:
+        cell_ratios = [f"{ratios[when][name][n]:.0e}" for when in ratios for n in LENGTHS]
+        rows.append([name, *cell_ratios, *(f"{losses[name][n]:.2f}" for n in LENGTHS)])
+    path_rows = [[bias, *(f"{values[-1]:.1e}" for values in parts.values())] for bias, parts in paths.items()]
+    final = exploding["final_loss"].items()
+    exploding_rows = [[name, f"{exploding['maximum_norm'][name]:.0e}", f"{loss:.2f}"] for name, loss in final]
     lines = [
         f"maximum slope: sigmoid {slopes['sigmoid']:.2f}, tanh {slopes['tanh']:.2f}, "
         f"sigmoid applied {DEPTHS[-1]} times {slopes['iterated'][DEPTHS[-1]]:.1e}",
         "",
         "gradient at the first step / gradient at the last, for sequences of 28, 100 and 400 steps, before and after",
         f"{options.updates} updates, and the loss after them (chance level {CHANCE_LOSS:.2f})",
-        *table(["", *(f"{n} {when}" for when in ratios for n in LENGTHS), *(f"loss {n}" for n in LENGTHS)], rows),
+        *table(header, rows),
         "",
         "gradient of an LSTM's cell state with respect to the cell state 27 steps earlier",
-        *table(
-            ["forget bias", "all paths", "cell to cell", "other paths"],
-            [[bias, *(f"{values[-1]:.1e}" for values in parts.values())] for bias, parts in paths.items()],
-        ),
+        *table(["forget bias", "all paths", "cell to cell", "other paths"], path_rows),
         "",
         f"an RNN with recurrent weights of norm {options.gain:g} is trained to recall after 5 steps, by SGD at 0.5",
-        *table(
-            ["", "maximum gradient norm", "final loss"],
-            [[n, f"{exploding['maximum_norm'][n]:.0e}", f"{loss:.2f}"] for n, loss in exploding["final_loss"].items()],
-        ),
+        *table(["", "maximum gradient norm", "final loss"], exploding_rows),
     ]
     numbers = {"slopes": slopes, "norms": norms, "first_over_last": ratios, "losses": losses, "paths": paths}
     return Result(lines, {**numbers, "exploding": exploding}, _draw(norms, paths, exploding))
@@ -120,8 +117,7 @@ def run(options: Options) -> Result:
 
 def gradient_norms(model: nn.Module, sequences: Tensor, labels: Tensor) -> list[float]:
     """Return the norm of the gradient of the loss with respect to each step's input, ``(L,)``, over the batch."""
-    # float64: float32 ends at 1e-45
-    sequences = sequences.double().requires_grad_()
+    sequences = sequences.double().requires_grad_()  # float32 ends at 1e-45
     loss = F.cross_entropy(model.double()(sequences), labels)
     (gradient,) = torch.autograd.grad(loss, sequences)
     model.float()
@@ -138,13 +134,10 @@ def _iterated(x: Tensor, times: int) -> Tensor:
 def _slopes() -> dict[str, Any]:
     """Return the maximum slopes of sigmoid, tanh and the iterated sigmoid."""
     x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
-
-    def maximum(y: Tensor) -> float:
-        (slope,) = torch.autograd.grad(y.sum(), x)
-        return float(slope.abs().max())
-
-    iterated = {times: maximum(_iterated(x, times)) for times in DEPTHS}
-    return {"sigmoid": maximum(x.sigmoid()), "tanh": maximum(x.tanh()), "iterated": iterated}
+    curves = {"tanh": x.tanh()} | {f"sigmoid {times}": _iterated(x, times) for times in DEPTHS}
+    slopes = {name: float(torch.autograd.grad(y.sum(), x)[0].abs().max()) for name, y in curves.items()}
+    iterated = {times: slopes[f"sigmoid {times}"] for times in DEPTHS}
+    return {"sigmoid": iterated[1], "tanh": slopes["tanh"], "iterated": iterated}
 
 
 def _paths(options: Options, length: int = 28) -> dict[str, dict[str, list[float]]]:

@@ -41,12 +41,12 @@ OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dr
 
 
 class Trace(NamedTuple):
-    """Outputs, last states and gates of a layer.
+    """Outputs and last states, as PyTorch's layer returns them, and gates.
 
     Attributes:
-        outputs: as PyTorch's layer returns them: ``(L, N, directions * H)``, ``(N, L, directions * H)`` with
-            ``batch_first``, or without N for a single sequence.
-        state: as PyTorch's layer returns it: h, or (h, c) for an LSTM, each ``(layers * directions, N, H)``.
+        outputs: ``(L, N, directions * H)``, ``(N, L, directions * H)`` with ``batch_first``, or without N for a single
+            sequence.
+        state: h, or (h, c) for an LSTM, each ``(layers * directions, N, H)``.
         gates: one dictionary per layer and direction, in PyTorch's order. Values are ``(L, N, H)``, with the axes in
             the same order as those of `outputs`; h has ``proj_size`` values instead of H if that is set. Index t
             belongs to element t of the sequence in both directions.
@@ -64,9 +64,6 @@ class Recurrent(nn.Module):
     same name: ``hidden_size`` is the number of units H of one layer in one direction; ``bias`` is b and d; dropout is
     between two layers, during training; ``proj_size``, for an LSTM only, is the size of h, which is then a linear map
     of ``o * tanh(c)``. Packed sequences are not supported.
-
-    Raises:
-        InputError: ``proj_size`` is given for another cell, or is not less than ``hidden_size``.
     """
 
     blocks: ClassVar[int]  # number of gates and candidates: each has H rows of the weights
@@ -107,11 +104,7 @@ class Recurrent(nn.Module):
 
     @classmethod
     def like(cls, layer: nn.RNNBase) -> Self:
-        """Build the equivalent of a PyTorch layer, with a copy of its weights.
-
-        Raises:
-            InputError: the layer computes other equations.
-        """
+        """Build the equivalent of a PyTorch layer of the same equations, with a copy of its weights."""
         if not isinstance(layer, cls.peer) or getattr(layer, "nonlinearity", "tanh") != "tanh":
             raise InputError(f"{layer} does not compute the equations of {cls.__name__}")
         with torch.device("meta"):  # draws no initial weights, which would advance the random generator
@@ -126,13 +119,9 @@ class Recurrent(nn.Module):
     def trace(self, sequences: Tensor, state: Any = None) -> Trace:
         """Read sequences and keep every gate.
 
-        Args:
-            sequences: ``(L, N, input_size)``, ``(N, L, input_size)`` with ``batch_first``, or ``(L, input_size)``.
-            state: initial h, or (h, c) for an LSTM, each ``(layers * directions, N, H)``, without N for a single
-                sequence; default: zeros.
-
-        Raises:
-            InputError: a tensor has another shape.
+        Sequences are ``(L, N, input_size)``, ``(N, L, input_size)`` with ``batch_first``, or ``(L, input_size)``. The
+        initial state, by default zeros, is h, or (h, c) for an LSTM, each ``(layers * directions, N, H)``, without N
+        for a single sequence.
         """
         if not isinstance(sequences, Tensor) or sequences.dim() not in (2, 3):
             raise InputError("sequences must be one tensor (L, N, input_size), (N, L, input_size) or (L, input_size)")
@@ -168,12 +157,10 @@ class Recurrent(nn.Module):
         )
 
     def step(self, projected: Tensor, state: Gates, weights: dict[str, Any]) -> Gates:
-        """Compute all values of the equations of one step, ``(N, H)`` each.
+        """Compute all values of the equations of one step from the state of the step before, ``(N, H)`` each.
 
-        Args:
-            projected: ``W x + b`` of all gates, ``(N, blocks * H)``.
-            state: of the step before, ``(N, H)`` each.
-            weights: of this layer and direction, by PyTorch's names; None where the layer has none.
+        ``projected`` is ``W x + b`` of all gates, ``(N, blocks * H)``. The weights, of this layer and direction, are
+        named as PyTorch's; those that the layer does not have are None.
         """
         raise NotImplementedError
 
@@ -247,11 +234,7 @@ class RNN(Recurrent):
 
 
 def by_equations(layer: nn.RNNBase) -> Recurrent:
-    """Build the equivalent of any PyTorch recurrent layer, with a copy of its weights.
-
-    Raises:
-        InputError: it is not an LSTM, a GRU, or an RNN with tanh.
-    """
+    """Build the equivalent of a PyTorch LSTM, GRU or RNN with tanh, with a copy of its weights."""
     for cell in (LSTM, GRU, RNN):
         if isinstance(layer, cell.peer):
             return cell.like(layer)

@@ -24,55 +24,47 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 OTHER_OPTIONS = frozenset({"optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"})
 """Hyper-parameters of `mnist_lstm.training.module.DigitClassifier` that say nothing about the network."""
 
-NO_CHECKPOINT = "is no checkpoint, or it is cut short or damaged"
+DAMAGED = "is not a checkpoint, or is cut short or damaged"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint that ``mnist-lstm fit`` has written.
-
-    Args:
-        path: of the file.
 
     Returns:
         Lightning's checkpoint: ``state_dict`` (names to tensors, on the CPU), ``hyper_parameters`` under today's
         names, ``datamodule_hyper_parameters``, and the state that a resumed run needs.
 
     Raises:
-        InputError: there is no such file, it is damaged, it is no checkpoint of this project, its hyper-parameters
-            are not those of this version, or it holds more than plain data (loading it would run code; it is refused
-            before any runs).
+        InputError: the file is missing, damaged or not a checkpoint of this project, has hyper-parameters that this
+            version does not know, or holds more than plain data (it is refused before any code in it runs).
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file")
     checkpoint = _load(path)
+    foreign = f"{path}: is not a checkpoint of mnist-lstm fit"
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
-        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: it has no state_dict with hyper_parameters")
+        raise InputError(f"{foreign}: it has no state_dict with hyper_parameters")
     for key in ("hyper_parameters", "datamodule_hyper_parameters", "state_dict"):
         table = checkpoint.setdefault(key, {})
         if not isinstance(table, dict) or not all(isinstance(name, str) for name in table):
-            raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its {key} are no table of names")
+            raise InputError(f"{foreign}: {key} is not a dictionary with names as keys")
     if not all(isinstance(weight, Tensor) for weight in checkpoint["state_dict"].values()):
-        raise InputError(f"{path}: is no checkpoint of mnist-lstm fit: its state_dict holds more than tensors")
+        raise InputError(f"{foreign}: its state_dict holds more than tensors")
     checkpoint["hyper_parameters"] = with_current_names(checkpoint["hyper_parameters"])
     _check_hyper_parameters(checkpoint["hyper_parameters"], path)
     return checkpoint
 
 
 def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
-    """Build the network of a checkpoint, for digits, ready to classify.
+    """Build the network of a checkpoint from `read_checkpoint`, for digits, ready to classify.
 
-    Args:
-        checkpoint: from `read_checkpoint`.
-        path: where it comes from, for messages.
-
-    Raises:
-        InputError: the network is not one for digits, or the weights are not its.
+    If it is not for digits, or the weights do not fit it, an `InputError` names ``path``.
     """
     network = without_weights(checkpoint["hyper_parameters"])
-    sizes = network.options.input_size, network.options.num_classes
-    if sizes != (SIZE, len(CLASS_NAMES)):
+    width, classes = network.options.input_size, network.options.num_classes
+    if (width, classes) != (SIZE, len(CLASS_NAMES)):
         raise InputError(
-            f"{path}: its network reads {sizes[0]} pixels per row and has {sizes[1]} classes; "
+            f"{path}: its network reads {width} pixels per row and has {classes} classes; "
             f"digits here have {SIZE} and {len(CLASS_NAMES)}"
         )
     network.load_state_dict(check_weights(checkpoint, network, path), assign=True)
@@ -80,36 +72,30 @@ def build_network(checkpoint: dict[str, Any], path: Path) -> RowLSTM:
 
 
 def check_weights(checkpoint: dict[str, Any], network: RowLSTM, path: Path) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint in float32, by the network's names, if they are those of a network.
-
-    Args:
-        checkpoint: from `read_checkpoint`.
-        network: only the names and shapes of its weights count.
-        path: where the checkpoint comes from, for messages.
+    """Return the weights of a checkpoint in float32, by the network's names, if names and shapes are the network's.
 
     Raises:
-        InputError: names the weight that is missing, foreign, of another shape or not finite.
+        InputError: names ``path`` and the weight that is missing, foreign, of another shape or not finite.
     """
     weights = {name.removeprefix("model."): weight for name, weight in checkpoint["state_dict"].items()}
     expected = network.state_dict()
-    foreign = "its weights are not those of the network that its options describe"
-    missing, surplus = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or surplus:
-        what = f"{missing[0]} is missing" if missing else f"{surplus[0][:100]} is not part of it"
-        raise InputError(f"{path}: {foreign}: {what}")
-    result = {}
+    foreign = f"{path}: its weights are not those of the network that its options describe"
+    if missing := sorted(expected.keys() - weights.keys()):
+        raise InputError(f"{foreign}: {missing[0]} is missing")
+    if surplus := sorted(weights.keys() - expected.keys()):
+        raise InputError(f"{foreign}: {surplus[0][:100]} is not part of it")
     for name, weight in weights.items():
         if weight.layout != torch.strided or weight.dtype not in FLOATS or weight.device.type != "cpu":
-            raise InputError(f"{path}: {foreign}: {name} holds no ordinary numbers")
+            raise InputError(f"{foreign}: {name} is not a dense tensor of floats")
         if weight.shape != expected[name].shape:
             shapes = ("x".join(map(str, shape)) for shape in (weight.shape, expected[name].shape))
-            raise InputError(f"{path}: {foreign}: {name} has the shape {' instead of '.join(shapes)}")
+            raise InputError(f"{foreign}: {name} has the shape {' instead of '.join(shapes)}")
         if weight.untyped_storage().nbytes() < weight.numel() * weight.element_size():
-            raise InputError(f"{path}: {foreign}: {name} repeats a part of itself")
-        result[name] = weight.to(torch.float32)
-        if not bool(torch.isfinite(result[name]).all()):
-            raise InputError(f"{path}: {name} holds values that are no numbers: its training has failed")
-    return result
+            raise InputError(f"{foreign}: {name} repeats a part of itself")
+        weights[name] = weight.to(torch.float32)
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise InputError(f"{path}: {name} holds values that are not finite: its training has failed")
+    return weights
 
 
 def _load(path: Path) -> Any:
@@ -117,14 +103,14 @@ def _load(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             start = file.read(4)
+        if start[:1] == b"\x80":  # what torch.save wrote before PyTorch 1.6, or any other pickle
+            raise InputError(f"{path}: is a bare pickle; it could run code and is refused")
         if start != b"PK\3\4":
-            # what torch.save wrote before PyTorch 1.6, any other pickle, or something else altogether
-            kind = "is a bare pickle; it could run code and is refused" if start[:1] == b"\x80" else NO_CHECKPOINT
-            raise InputError(f"{path}: {kind}")
+            raise InputError(f"{path}: {DAMAGED}")
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise InputError(f"{path}: is no checkpoint: its entries are compressed, and PyTorch's are not")
+            raise InputError(f"{path}: is not a checkpoint: its entries are compressed, and PyTorch's are not")
         if sum(entry.file_size for entry in entries) > min(MAX_BYTES, path.stat().st_size):
             raise InputError(f"{path}: announces more than it holds, or more than {MAX_BYTES // 2**30} GiB")
         with warnings.catch_warnings():
@@ -134,15 +120,14 @@ def _load(path: Path) -> Any:
     except InputError:
         raise
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: is no checkpoint of plain data; it could run code and is refused") from error
+        raise InputError(f"{path}: holds more than plain data; it could run code and is refused") from error
     except Exception as error:  # a damaged file meets all kinds of errors in zipfile, pickle and PyTorch
-        raise InputError(f"{path}: {NO_CHECKPOINT}") from error
+        raise InputError(f"{path}: {DAMAGED}") from error
 
 
 def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
     network = network_part(given)
-    unknown = sorted(given.keys() - network.keys() - OTHER_OPTIONS)
-    if unknown:
+    if unknown := sorted(given.keys() - network.keys() - OTHER_OPTIONS):
         raise InputError(f"{path}: has options that this version does not know: {', '.join(unknown)[:200]}")
     for name in given.keys() & OTHER_OPTIONS:
         value = given[name]
@@ -156,11 +141,7 @@ def _check_hyper_parameters(given: dict[str, Any], path: Path) -> None:
 
 
 def without_weights(hyper_parameters: dict[str, Any]) -> RowLSTM:
-    """Build a network without weights, which takes no memory, however large a checkpoint says that it is.
-
-    Args:
-        hyper_parameters: those that are not the network's are ignored.
-    """
+    """Build a network without weights, which takes no memory, however large; ignore options that are not its own."""
     options = network_part(hyper_parameters)
     with torch.device("meta"):
         network = RowLSTM(**options | {"init": "pytorch", "forget_bias": None})

@@ -18,14 +18,8 @@ MAX_SLANT = 1.0
 def deskew(images: Tensor) -> Tensor:
     """Centre each image on its ink and remove its slant.
 
-    The slant is the covariance of the ink's columns and rows over the variance of its rows. Pixels are resampled by
-    bicubic interpolation.
-
-    Args:
-        images: float tensor ``(N, H, W)``, normalised.
-
-    Returns:
-        float32 tensor ``(N, H, W)``. Images without ink stay as they are.
+    Images ``(N, H, W)`` are normalised; the result is float32. The slant is the covariance of the ink's columns and
+    rows over the variance of its rows. Resampling is bicubic. Images without ink stay as they are.
     """
     ink = images.float() - PAPER  # paper is 0, also beyond the border
     height, width = ink.shape[1:]

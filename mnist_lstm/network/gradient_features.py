@@ -11,25 +11,18 @@ from torch import Tensor
 
 from mnist_lstm.data.format import PAPER
 
-DIRECTIONS = 8
-"""Left, right, up, down, and the four diagonals."""
-
-VALUES_PER_PIXEL = 1 + DIRECTIONS
-"""The ink, and its slope in each direction."""
+VALUES_PER_PIXEL = 9
+"""The ink, and its slope in each of eight directions."""
 
 
 def append_gradient_features(rows: Tensor) -> Tensor:
     """Append to each row the slope of its ink in eight directions.
 
-    The slope at a pixel is half the difference of its two neighbours, across and down. Its part in a direction is the
-    projection on that direction where it is positive, 0 elsewhere.
+    The slope at a pixel is half the difference of its two neighbours, across and down; outside of the image is paper.
+    Its part in a direction is the projection on that direction where it is positive, 0 elsewhere.
 
-    Args:
-        rows: float tensor ``(N, H, W)``, normalised; outside of it is paper.
-
-    Returns:
-        ``(N, H, 9 * W)`` of the same type: the rows, then the slopes to the right, the lower right, down, the upper
-        right, the left, the upper left, up and the lower left.
+    Rows are normalised floats ``(N, H, W)``; the result ``(N, H, 9 * W)`` is the rows, then the slopes to the right,
+    the lower right, down, the upper right, the left, the upper left, up and the lower left.
     """
     around = F.pad(rows, (1, 1, 1, 1), value=PAPER)  # (N, H + 2, W + 2)
     right = (around[:, 1:-1, 2:] - around[:, 1:-1, :-2]) / 2

@@ -22,23 +22,15 @@ class RowLSTM(nn.Module):
     """Read a sequence step by step and classify it from the hidden states.
 
     Sequences of other lengths and widths work too: ``RowLSTM(input_size=1, num_classes=2)`` classifies ``(N, L, 1)``.
-
-    Args:
-        **options: fields of `NetworkOptions`.
-
-    Raises:
-        InputError: an option is out of its range.
+    Arguments are the fields of `NetworkOptions`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.options = own = NetworkOptions(**options)
-        if is_by_pixel(own.scan_order):
-            values_per_step = 1
-        else:
-            values_per_step = own.input_size * (VALUES_PER_PIXEL if own.gradient_features else 1)
+        pixels_per_step = 1 if is_by_pixel(own.scan_order) else own.input_size
         self.rnn = CELLS[own.cell](
-            values_per_step,
+            pixels_per_step * (VALUES_PER_PIXEL if own.gradient_features else 1),
             own.hidden_size,
             own.num_layers,
             batch_first=True,
@@ -55,17 +47,7 @@ class RowLSTM(nn.Module):
             _set_forget_bias(self.rnn, forget_bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify images or other sequences.
-
-        Args:
-            images: float tensor ``(N, L, input_size)``, such as normalised images ``(N, 28, 28)``.
-
-        Returns:
-            Logits ``(N, num_classes)``.
-
-        Raises:
-            InputError: the shape is another one.
-        """
+        """Classify sequences ``(N, L, input_size)``, such as normalised images; returns logits ``(N, num_classes)``."""
         check_shape(images, self.options.input_size)
         return self.classify_steps(self.append_features(self.to_sequence(images)))
 
@@ -91,11 +73,7 @@ class RowLSTM(nn.Module):
 
 
 def check_shape(images: Tensor, width: int, length: int | None = None) -> None:
-    """Refuse images that are not ``(N, length, width)``; by default of any length.
-
-    Raises:
-        InputError: names the shape, and what to do.
-    """
+    """Refuse images that are not ``(N, length, width)``; by default of any length."""
     shape = tuple(images.shape)
     if len(shape) == 3 and shape[2] == width and length in (None, shape[1]):
         return
@@ -122,7 +100,5 @@ def _set_forget_bias(rnn: nn.RNNBase, value: float) -> None:
     # PyTorch has two biases per gate, which it adds; gates are in the order i, f, g, o
     forget = slice(rnn.hidden_size, 2 * rnn.hidden_size)
     for name, parameter in rnn.named_parameters():
-        if name.startswith("bias_ih"):
-            parameter[forget] = value
-        elif name.startswith("bias_hh"):
-            parameter[forget] = 0
+        if name.startswith("bias"):
+            parameter[forget] = value if name.startswith("bias_ih") else 0

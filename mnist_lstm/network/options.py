@@ -22,21 +22,18 @@ Pooling = Literal["final", "avgmax"]
 RENAMED = {"readout": "pooling", "straighten": "deskew", "scan": "scan_order", "edges": "gradient_features"}
 """Former names of options, as older checkpoints have them."""
 
-RENAMED_VALUES = {("pooling", "mean_max"): "avgmax"}
-"""Former values of options."""
-
 DROPPED = frozenset({"dataset", "_instantiator"})
 """Former hyper-parameters without meaning: the data module names the data set, and LightningCLI used to leave code."""
 
 
 def _between(default: Any, low: float, high: float) -> Any:
-    """Declare a number with the smallest and the largest value that is accepted."""
+    """Declare a number from ``low`` to ``high``."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Options of a `RowLSTM`.
+    """Options of a `RowLSTM`; one of a wrong type or out of its range raises an `InputError`.
 
     Args:
         input_size: Pixels per row.
@@ -58,9 +55,6 @@ class NetworkOptions:
             pixel per step, 784 steps. permuted: pixels in a fixed random order.
         gradient_features: Append to each row the slope of its ink in eight directions; costs a quarter more time with
             two layers, nearly twice the time with one. Not with scan_order pixels or permuted.
-
-    Raises:
-        InputError: an option has the wrong type or is out of its range, or two contradict each other.
     """
 
     input_size: int = _between(28, 1, 4096)
@@ -82,9 +76,9 @@ class NetworkOptions:
         types = typing.get_type_hints(type(self))
         for option in fields(self):
             value = getattr(self, option.name)
-            accepted = _what_is_wrong(value, types[option.name], option.metadata)
-            if accepted:
-                raise InputError(f"{option.name} {_shown(value)}: must be {accepted}")
+            wanted = _what_it_must_be(value, types[option.name], option.metadata)
+            if wanted:
+                raise InputError(f"{option.name} {_shown(value)}: must be {wanted}")
         if self.dropout > 0 and self.num_layers == 1:
             raise InputError(f"dropout {self.dropout}: acts between layers, and num_layers is 1; change one of them")
         if self.forget_bias is not None and self.cell != "lstm":
@@ -96,9 +90,8 @@ class NetworkOptions:
 def with_current_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyper-parameters under today's names and values, those without meaning left out."""
     current = {RENAMED.get(name, name): value for name, value in options.items() if name not in DROPPED}
-    for (name, former), value in RENAMED_VALUES.items():
-        if isinstance(current.get(name), str) and current[name] == former:
-            current[name] = value
+    if current.get("pooling") == "mean_max":  # the former name of avgmax
+        current["pooling"] = "avgmax"
     return current
 
 
@@ -107,8 +100,8 @@ def network_part(options: Mapping[str, Any]) -> dict[str, Any]:
     return {option.name: options[option.name] for option in fields(NetworkOptions) if option.name in options}
 
 
-def _what_is_wrong(value: Any, kind: Any, limits: Mapping[str, float]) -> str:
-    """Return what would be accepted instead of a value, or "" if the value is."""
+def _what_it_must_be(value: Any, kind: Any, limits: Mapping[str, float]) -> str:
+    """Return what would be accepted instead of a value, or "" if it is accepted."""
     choices = typing.get_args(kind)
     if choices and NoneType not in choices:  # a Literal
         return "" if isinstance(value, str) and value in choices else " or ".join(map(str, choices))
@@ -127,6 +120,8 @@ def _what_is_wrong(value: Any, kind: Any, limits: Mapping[str, float]) -> str:
 
 def _shown(value: Any) -> str:
     """Show a value that may come from a hostile file, and be as large as memory."""
-    if isinstance(value, bool | float | str):
-        return repr(value[:40] if isinstance(value, str) else value)
-    return str(value) if isinstance(value, int) and abs(value) < 10**20 else f"of type {type(value).__name__}"
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**20):
+        return str(value)
+    return f"of type {type(value).__name__}"

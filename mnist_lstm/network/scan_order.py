@@ -22,15 +22,11 @@ def is_by_pixel(order: ScanOrder) -> bool:
 
 
 def to_sequence(images: Tensor, order: ScanOrder) -> Tensor:
-    """Turn images into sequences.
-
-    Args:
-        images: ``(N, H, W)``.
-        order: rows: from the top, each from left to right. columns: from the left, each from top to bottom. pixels:
-            row by row (Le, Jaitly & Hinton 2015). permuted: in one fixed random order.
+    """Turn images ``(N, H, W)`` into sequences.
 
     Returns:
-        ``(N, H, W)`` for rows, ``(N, W, H)`` for columns, ``(N, H * W, 1)`` for pixels and permuted.
+        ``(N, H, W)`` for rows, ``(N, W, H)`` for columns, ``(N, H * W, 1)`` for pixels, row by row (Le, Jaitly &
+        Hinton 2015), and for permuted, in one fixed random order.
     """
     if order == "rows":
         return images

@@ -5,12 +5,8 @@ Figures are Matplotlib `Figure` objects made without pyplot: they need no displa
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 # four hues that remain distinct with any kind of colour vision (Okabe & Ito 2008)
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
@@ -25,10 +21,3 @@ def finish(axis: Axes, **properties: Any) -> None:
     axis.set(**properties)
     axis.grid(alpha=0.3)
     axis.legend()
-
-
-def to_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
-    """Draw a figure into an RGB array ``(height, width, 3)``."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]

@@ -24,16 +24,10 @@ way to a stroke that is a pixel wider or thinner on either side."""
 
 
 def distort(images: Tensor) -> Tensor:
-    """Distort every image of a batch at random.
+    """Distort every image of a batch at random: uint8 or float ``(N, 28, 28)``, 0 (paper) to 255 (ink), to float32.
 
     Random numbers come from the device's global generator, which `lightning.seed_everything` seeds and checkpoints
     keep.
-
-    Args:
-        images: uint8 or float tensor ``(N, 28, 28)``, 0 (paper) to 255 (ink).
-
-    Returns:
-        float32 tensor ``(N, 28, 28)``, 0 to 255.
     """
     inked = _thicken(images.to(torch.float32).unsqueeze(1))  # (N, 1, H, W)
     number, _, height, width = inked.shape
@@ -53,8 +47,7 @@ def _spread(size: int, like: Tensor) -> Tensor:
 def _thicken(images: Tensor) -> Tensor:
     """Blend each image with its dilation or its erosion: ``(N, 1, H, W)`` to the same."""
     share = _uniform(images, THICKNESS).view(-1, 1, 1, 1)
-    sign = torch.where(share > 0, 1.0, -1.0)
-    # eroding ink is dilating paper
+    sign = torch.where(share > 0, 1.0, -1.0)  # eroding ink is dilating paper
     return images.lerp(_dilate(images * sign) * sign, share.abs())
 
 

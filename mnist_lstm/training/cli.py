@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import new_run, open_new
+from mnist_lstm.network.checkpoint import check_weights, without_weights
 from mnist_lstm.training import report, run
 from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
@@ -27,29 +28,16 @@ from mnist_lstm.training.quiet import quiet_lightning
 
 
 def main(args: list[str]) -> None:
-    """Run a command.
-
-    Args:
-        args: the command line without the program's name; the first is the command.
-
-    Raises:
-        InputError: an option, a file or a checkpoint cannot be used.
-        TrainingError: training failed.
-    """
+    """Run the command line, without the program's name; the first argument is the command."""
     with quiet_lightning():
         MNISTCLI(args)
 
 
 class MNISTCLI(ParsingCLI):
-    """LightningCLI with this project's run folders, checkpoints and final test.
+    """LightningCLI with this project's run folders, checkpoints and final test."""
 
-    Attributes:
-        run_folder: of ``fit``; None for other commands and for a fast dev run.
-        steps_before: that the checkpoint has been trained for.
-    """
-
-    run_folder: Path | None = None
-    steps_before = 0
+    run_folder: Path | None = None  # of `fit`; None for other commands and for a fast dev run
+    steps_before = 0  # that the checkpoint has been trained for
 
     def before_instantiate_classes(self) -> None:
         """Check what can be checked before anything is built."""
@@ -57,12 +45,10 @@ class MNISTCLI(ParsingCLI):
         check_options(options)
         torch.set_float32_matmul_precision(options.float32_matmul_precision)
         if self.checkpoint is not None:
-            self.checkpoint.check_network(options.model)
+            check_weights(self.checkpoint.content, without_weights(options.model), self.checkpoint.path)
 
-    def instantiate_classes(self) -> None:
-        """Build data module and model, prepare the data, then make the run's folder and the trainer."""
-        self.config_init = self.parser.instantiate_classes(self.config)
-        self.datamodule, self.model = (self._get(self.config_init, name) for name in ("data", "model"))
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Prepare the data, then make the run's folder and the trainer."""
         options = self.config[self.subcommand]
         if self.subcommand != "predict" or self.datamodule.predict_images is None:
             self._prepare_data()
@@ -74,67 +60,62 @@ class MNISTCLI(ParsingCLI):
                 is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
                 self.run_folder = new_run(runs_folder(options), name) if is_first else runs_folder(options) / name / "-"
         try:
-            self.trainer = self.instantiate_trainer()
+            return super().instantiate_trainer(**self._trainer_options(), **kwargs)
         except BaseException:
             if self.run_folder is not None:
                 with contextlib.suppress(OSError):
                     self.run_folder.rmdir()  # nothing is in it yet
             raise
 
+    def after_instantiate_classes(self) -> None:
+        """Load the weights to validate, test or predict with; a resumed `fit` restores its whole state."""
+        if self.checkpoint is not None and self.subcommand != "fit":
+            self.model.load_state_dict(self.checkpoint.content["state_dict"])
+
     @rank_zero_only
     def _prepare_data(self) -> None:
-        """Download MNIST if it is missing; say so if a run falls back to other digits."""
-        data = self.config[self.subcommand].data
-        with warnings.catch_warnings(record=data.dataset == "auto") as caught:
-            if data.dataset == "auto":
-                warnings.simplefilter("always")
+        """Download MNIST if it is missing; show in a box if a run falls back to other digits."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "MNIST is unavailable")  # the box says the same
             self.datamodule.prepare_data()
-        if self.datamodule.dataset != "mnist":
-            for warning in caught or ():
-                report.print_fallback(str(warning.message))
-        data.dataset = self.datamodule.dataset
+        if self.datamodule.fallback_reason:
+            report.print_fallback(self.datamodule.fallback_reason)
+        self.config[self.subcommand].data.dataset = self.datamodule.dataset
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Assemble the trainer with this project's callbacks."""
-        options = self._get(self.config_init, "trainer")
-        callbacks = _as_list(options["callbacks"])
+    def _trainer_options(self) -> dict[str, Any]:
+        """Return options of the trainer that replace those of the config: callbacks, logger and more."""
+        given = self._get(self.config_init, "trainer")
+        callbacks = given["callbacks"] or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        options: dict[str, Any] = {"callbacks": callbacks}
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
-            progress, kwargs["enable_progress_bar"] = progress_callbacks(
-                options["enable_progress_bar"], str(self.subcommand)
-            )
+            progress, has_bar = progress_callbacks(given["enable_progress_bar"], str(self.subcommand))
             callbacks += progress
+            options["enable_progress_bar"] = has_bar
         finders = (LearningRateFinder, BatchSizeFinder)
         if self.checkpoint is not None and any(isinstance(callback, finders) for callback in callbacks):
-            raise InputError(
-                "LearningRateFinder and BatchSizeFinder start from step 0; leave them out with --ckpt_path"
-            )
+            raise InputError("--ckpt_path: LearningRateFinder and BatchSizeFinder start from step 0; leave them out")
         if self.subcommand != "fit":
-            kwargs |= {"logger": options["logger"] or False, "enable_checkpointing": False}
-            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+            return options | {"logger": given["logger"] or False, "enable_checkpointing": False}
         validates = self.datamodule.hparams["val_size"] != 0
         if not validates:
-            kwargs["limit_val_batches"] = 0
-        if self.run_folder is not None:
-            own = self.config.fit
-            if options["logger"] in (None, True):
-                runs, dataset = self.run_folder.parent.parent, self.run_folder.parent.name
-                kwargs["logger"] = RunLogger(runs, dataset, self.run_folder.name, default_hp_metric=False)
+            options["limit_val_batches"] = 0
+        folder, own = self.run_folder, self.config.fit
+        if folder is not None:
+            if given["logger"] in (None, True):
+                options["logger"] = RunLogger(folder.parent, "", folder.name, default_hp_metric=False)
+            shown = ("max_epochs", "precision", "gradient_clip_val")
             callbacks += run.run_callbacks(
-                self.run_folder,
-                logs=options["logger"] is not False,
-                checkpoints=options["enable_checkpointing"] is not False,
+                folder,
+                logs=given["logger"] is not False,
+                checkpoints=given["enable_checkpointing"] is not False,
                 validates=validates,
                 pictures_every_n_epochs=own.pictures_every_n_epochs,
                 explain_every_n_epochs=own.explain_every_n_epochs,
                 resumed_from=self.checkpoint.path if self.checkpoint else None,
-                options={
-                    "seed": own.seed_everything,
-                    **{name: options[name] for name in ("max_epochs", "precision", "gradient_clip_val")},
-                },
+                options={"seed": own.seed_everything} | {name: given[name] for name in shown},
             )
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
-
-    # commands
+        return options
 
     def fit(self, **kwargs: Any) -> None:
         """Train, test the best checkpoint once, and print a summary."""
@@ -166,30 +147,23 @@ class MNISTCLI(ParsingCLI):
         """Print the accuracy on the validation images."""
         if self.datamodule.hparams["val_size"] == 0:
             raise InputError("--data.val_size 0: the network was trained on all images; none is left for validation")
-        self._load_weights()
         (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         report.print_accuracy("validation", metrics["val/acc"])
 
     def test(self, **kwargs: Any) -> None:
         """Print the confusion matrix and the accuracy on the test images."""
-        self._load_weights()
         (metrics,) = self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         report.print_confusion(self.model.test_confusion.compute())
         report.print_accuracy("test", metrics["test/acc"])
 
     def predict(self, **kwargs: Any) -> None:
         """Write predictions as they come."""
-        self._load_weights()
         output = self.config.predict.output
         self.datamodule.setup("predict")  # an unreadable file shows before the output is made
         with open_new(Path(output), "--output") if output else contextlib.nullcontext(sys.stdout) as file:
             self.trainer.callbacks.append(CSVPredictions(file))  # type: ignore[attr-defined]
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             file.flush()
-
-    def _load_weights(self) -> None:
-        assert self.checkpoint is not None
-        self.model.load_state_dict(self.checkpoint.content["state_dict"])
 
     def _summarise(self, title: str, result: run.Result) -> None:
         options = self.config.fit
@@ -200,10 +174,9 @@ class MNISTCLI(ParsingCLI):
         training = f"{result.steps:,} steps in {result.seconds:.0f} s; {result.epochs} epochs in all"
         lines = {"dataset": title, "training": training}
         if result.checkpoint:
-            best = result.val_acc
-            lines["validation"] = (
-                f"{report.percent(best)} (best epoch)" if best is not None else "none; this is the last epoch"
-            )
+            lines["validation"] = "none; this is the last epoch"
+            if result.val_acc is not None:
+                lines["validation"] = f"{report.percent(result.val_acc)} (best epoch)"
         if accuracy is not None:
             lines["test"] = report.percent(accuracy)
         lines["checkpoint"] = str(result.checkpoint or "none: they are switched off")
@@ -219,9 +192,3 @@ class MNISTCLI(ParsingCLI):
         if accuracy is not None:
             print()
             report.print_accuracy("test", accuracy)
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -29,13 +29,7 @@ BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "au
 
 
 class DigitImages(Dataset[Batch]):
-    """Images and labels in memory.
-
-    Args:
-        images: uint8 ``(N, 28, 28)``.
-        labels: int64 ``(N,)``, or None.
-        device: where to keep them.
-    """
+    """Images ``(N, 28, 28)`` and labels ``(N,)`` in the memory of a device."""
 
     def __init__(
         self,
@@ -82,9 +76,6 @@ class MNISTDataModule(LightningDataModule):
         on_device: Keep all images on the device, so that no batch is copied; for one GPU (47 MB).
         num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation.
         predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.
-
-    Raises:
-        InputError: an option is out of its range.
     """
 
     def __init__(
@@ -121,6 +112,7 @@ class MNISTDataModule(LightningDataModule):
         self.on_device = on_device
         self.num_workers = num_workers
         self.predict_images = Path(predict_images).expanduser() if predict_images else None
+        self.fallback_reason = ""  # why auto fell back to digits, if it did
         self._shuffling = torch.Generator()
         self._parts: dict[str, DigitImages] = {}
 
@@ -130,16 +122,13 @@ class MNISTDataModule(LightningDataModule):
         return str(self.hparams["dataset"])
 
     def prepare_data(self) -> None:
-        """Download and check MNIST if it is missing; resolve auto.
-
-        Raises:
-            InputError: MNIST is requested and cannot be had.
-        """
+        """Download and check MNIST if it is missing; resolve auto, with a warning if MNIST is unavailable."""
         if self.predict_images is not None and self.trainer is not None and self.trainer.predicting:
             return
-        name, reason = datasets.prepare(self.hparams["dataset"], self.data_dir, self.archives, self.mirror)
-        if reason:
-            rank_zero_warn(reason, category=UserWarning)
+        request = self.hparams["dataset"]
+        name, self.fallback_reason = datasets.prepare(request, self.data_dir, self.archives, self.mirror)
+        if self.fallback_reason:
+            rank_zero_warn(self.fallback_reason, category=UserWarning)
         self._resolve(name)
 
     def setup(self, stage: str) -> None:

@@ -1,6 +1,13 @@
 """What the steps since the last log line did, at next to no cost per step."""
 
+from lightning.pytorch import Trainer
 from torch import Tensor
+
+
+def logs_at(trainer: Trainer, step: int) -> bool:
+    """Return whether a trainer logs after a step."""
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return every > 0 and step % every == 0
 
 
 class IntervalMetrics:
@@ -20,13 +27,7 @@ class IntervalMetrics:
         self._correct: Tensor | int = 0
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add one batch.
-
-        Args:
-            loss: mean loss of the batch, a scalar.
-            logits: ``(N, num_classes)``.
-            labels: ``(N,)``.
-        """
+        """Add a batch: its mean loss, logits ``(N, num_classes)`` and labels ``(N,)``."""
         self.batches += 1
         self.images += len(labels)
         self._loss = self._loss + loss.detach()

@@ -18,7 +18,7 @@ from mnist_lstm.network.options import with_current_names
 from mnist_lstm.training.callbacks.checkpoints import ExactResume
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.data_module import Batch
-from mnist_lstm.training.metrics import IntervalMetrics
+from mnist_lstm.training.metrics import IntervalMetrics, logs_at
 from mnist_lstm.training.schedule import Schedule, learning_rate_factor
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
@@ -36,9 +36,6 @@ class DigitClassifier(LightningModule):
             down from the start. constant.
         label_smoothing: Share of the target spread over all classes, at least 0 and less than 1 (Szegedy et al. 2016).
         **network: fields of `NetworkOptions`.
-
-    Raises:
-        InputError: an option is out of its range.
     """
 
     def __init__(
@@ -51,20 +48,20 @@ class DigitClassifier(LightningModule):
         **network: Any,
     ) -> None:
         super().__init__()
-        for name, value, accepted, wanted in (
+        own = (
             ("optimizer", optimizer, optimizer in OPTIMIZERS, "adamw or adam"),
             ("learning_rate", learning_rate, 0 < learning_rate < math.inf, "greater than 0"),
             ("weight_decay", weight_decay, weight_decay is None or 0 <= weight_decay < math.inf, "at least 0"),
             ("schedule", schedule, schedule in ("one_cycle", "cosine", "constant"), "one_cycle, cosine or constant"),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "at least 0 and less than 1"),
-        ):
+        )
+        for name, value, accepted, wanted in own:
             if not accepted:
                 raise InputError(f"{name} {value!r}: must be {wanted}")
         network = with_current_names(network)
-        self.model = RowLSTM(**network)
-        own: dict[str, Any] = {"optimizer": optimizer, "learning_rate": learning_rate, "weight_decay": weight_decay}
-        own |= {"schedule": schedule, "label_smoothing": label_smoothing}
-        self.save_hyperparameters(asdict(self.model.options) | own, logger=False)
+        self.model = RowLSTM(**network)  # jsonargparse follows this to the options of the command line
+        hyper_parameters = asdict(self.model.options) | {name: value for name, value, *_ in own}
+        self.save_hyperparameters(hyper_parameters, logger=False)
         self.interval = IntervalMetrics()
         self._coming_step = 0
         num_classes = self.model.options.num_classes
@@ -103,7 +100,7 @@ class DigitClassifier(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy of the steps since the last log line."""
         # gradient accumulation: several batches make one step
-        if self.global_step == self._coming_step and self._logs_at(self._coming_step):
+        if self.global_step == self._coming_step and logs_at(self.trainer, self._coming_step):
             # a metric on the progress bar is read at every step, and a GPU would have to be waited for
             self.log_dict(self.interval.compute(), prog_bar=self.device.type == "cpu")
             self.interval.reset()
@@ -157,16 +154,13 @@ class DigitClassifier(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip as the trainer says, and log the norm of the gradient before that."""
-        by_norm = bool(gradient_clip_val and gradient_clip_val > 0) and gradient_clip_algorithm != "value"
-        if by_norm or self._logs_at(self._coming_step):
-            limit = float(gradient_clip_val or 0) if by_norm else math.inf
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            norm = torch.nn.utils.clip_grad_norm_(weights, limit)
-            if self._logs_at(self._coming_step):
+        weights = optimizer.param_groups[0]["params"]
+        limit = gradient_clip_val if gradient_clip_val and gradient_clip_val > 0 else math.inf
+        by_value = gradient_clip_algorithm == "value"
+        is_logged = logs_at(self.trainer, self._coming_step)
+        if is_logged or (limit < math.inf and not by_value):
+            norm = torch.nn.utils.clip_grad_norm_(weights, math.inf if by_value else limit)
+            if is_logged:
                 self.log("train/grad_norm", norm)
-        if not by_norm and gradient_clip_val and gradient_clip_val > 0:
-            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-
-    def _logs_at(self, step: int) -> bool:
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return every > 0 and step % every == 0
+        if by_value and limit < math.inf:
+            torch.nn.utils.clip_grad_value_(weights, limit)

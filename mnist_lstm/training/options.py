@@ -31,7 +31,6 @@ COMMANDS = {
     "predict": "Classify the test images, or those of an IDX file, and print CSV lines.",
 }
 
-
 PARSER_MESSAGES = {
     r'Parser key "([\w.+]+)": .*Expected a dot import path string: (\S+)': (
         "--{0} {1}: no such class; give its name, such as EarlyStopping, or its import path"
@@ -43,22 +42,15 @@ PARSER_MESSAGES = {
 
 
 def check_options(options: Namespace) -> None:
-    """Refuse options that need another network, another machine, or validation images.
-
-    Raises:
-        InputError: names the option, and what to do instead.
-    """
+    """Refuse options that need another network, another machine, or validation images."""
     model, trainer = options.model, options.trainer
     if model.input_size != SIZE or model.num_classes != len(CLASS_NAMES):
         raise InputError(
             f"--model.input_size {model.input_size} --model.num_classes {model.num_classes}: digits here have {SIZE} "
             f"pixels per row and {len(CLASS_NAMES)} classes"
         )
-    available = {
-        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available["gpu"] = any(available.values())
     if not available.get(str(trainer.accelerator), True):
         raise InputError(
             f"--trainer.accelerator {trainer.accelerator}: this machine has none that PyTorch {torch.__version__} can "

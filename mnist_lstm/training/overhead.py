@@ -33,6 +33,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 
+from mnist_lstm.training.metrics import logs_at
+
 _NOTHING = contextlib.nullcontext()
 
 
@@ -41,7 +43,8 @@ def reduce_overhead(trainer: Trainer, model: LightningModule) -> None:
     if type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
         trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
-    _extend(model, (_LeanModule,), {})
+    if not isinstance(model, _LeanModule):
+        _extend(model, (_LeanModule,), {})
     for callback in trainer.checkpoint_callbacks:
         _extend(callback, (), {"state_key": callback.state_key})
 
@@ -68,10 +71,9 @@ class _LeanModule(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip only what may be too long, and what is logged."""
-        step, every = self.trainer.global_step + 1, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        is_logged = every > 0 and step % every == 0
+        is_logged = logs_at(self.trainer, self.trainer.global_step + 1)
         if gradient_clip_val and gradient_clip_algorithm != "value" and self.device.type == "cpu" and not is_logged:
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            weights = optimizer.param_groups[0]["params"]
             gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
             if torch.linalg.vector_norm(torch.cat(gradients)) < 0.999 * gradient_clip_val:
                 return
@@ -81,6 +83,5 @@ class _LeanModule(LightningModule):
 def _extend(thing: Any, bases: tuple[type, ...], attributes: dict[str, Any]) -> None:
     """Give one object, not its class, other methods or attributes."""
     own = type(thing)
-    if not any(issubclass(own, base) for base in bases):
-        names = {name: getattr(own, name) for name in ("__module__", "__qualname__", "__doc__")}
-        thing.__class__ = type(own.__name__, (*bases, own), names | attributes)
+    names = {name: getattr(own, name) for name in ("__module__", "__qualname__", "__doc__")}
+    thing.__class__ = type(own.__name__, (*bases, own), names | attributes)

@@ -1,5 +1,6 @@
 """Parse the command line of ``fit``, ``validate``, ``test`` and ``predict``; a checkpoint adds its own options."""
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import torch
 from jsonargparse import SUPPRESS, ArgumentError, Namespace
 from jsonargparse.typing import NonNegativeInt, register_type
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from mnist_lstm.console import printable
@@ -20,18 +22,17 @@ register_type(torch.device)  # StochasticWeightAveraging's default; config.yaml 
 
 
 class ParsingCLI(LightningCLI):
-    """LightningCLI with this project's options.
+    """LightningCLI with this project's options; the first argument is the command."""
 
-    Args:
-        args: the command line without the program's name; the first is the command.
-
-    Attributes:
-        checkpoint: the one that is given, if any; its options are in the config.
-    """
+    checkpoint: Checkpoint | None = None  # from --ckpt_path; its options are in the config
 
     def __init__(self, args: list[str]) -> None:
-        self.checkpoint: Checkpoint | None = None
-        strict = {"allow_abbrev": False, "exit_on_error": False}
+        strict: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
+        usage = "mnist-lstm {} [-h] [--config FILE] [OPTION ...]"
+        commands = {
+            command: strict | {"description": description, "usage": usage.format(command)}
+            for command, description in COMMANDS.items()
+        }
         super().__init__(
             DigitClassifier,
             MNISTDataModule,
@@ -39,15 +40,7 @@ class ParsingCLI(LightningCLI):
             save_config_callback=None,  # it writes where the logger does; `fit` writes to the run's folder
             seed_everything_default=0,
             trainer_defaults=TRAINER_DEFAULTS,
-            parser_kwargs=strict
-            | {
-                command: {
-                    "description": description,
-                    "usage": f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]",
-                    **strict,
-                }
-                for command, description in COMMANDS.items()
-            },
+            parser_kwargs=strict | commands,
             auto_configure_optimizers=False,
             # hyper-parameters are plain values: checkpoints need not name code that builds objects
             load_from_checkpoint_support=False,
@@ -56,21 +49,16 @@ class ParsingCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the commands, each with the arguments of the trainer's method: none of them is an option here."""
-        data = {"datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-        hidden = data | {"model", "ckpt_path", "weights_only", "verbose", "return_predictions"}
-        return dict.fromkeys(COMMANDS, hidden)
+        return {command: set(inspect.signature(getattr(Trainer, command)).parameters) for command in COMMANDS}
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what every command has beside trainer, model and data."""
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.add_argument(
             "--float32_matmul_precision",
             type=Literal["highest", "high", "medium"],
             default="highest",
             help="Precision of float32 products on a GPU: high uses TF32, which is faster and rounds to 10 bits.",
         )
-
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         # every command reads the config that `fit` saves; help shows these options where they have an effect
         for name, kind, default, text in (
             ("--test_after_fit", bool, True, "Test the best checkpoint once, after training."),

@@ -1,4 +1,4 @@
-"""Drop messages of Lightning that nobody can act on."""
+"""Messages of Lightning that the command does not show."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Drop what Lightning says at every start and nobody can act on: exactly these messages, and only meanwhile."""
+    """Drop what Lightning prints at every start and nobody can act on: exactly these messages, and only meanwhile."""
     tips = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
 
     def is_useful(record: logging.LogRecord) -> bool:

@@ -21,7 +21,6 @@ from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
-from mnist_lstm.plots.style import to_pixels
 
 
 def percent(share: Any) -> str:
@@ -55,11 +54,7 @@ def describe(network: RowLSTM) -> str:
 
 
 def print_confusion(counts: Tensor) -> None:
-    """Print a confusion matrix.
-
-    Args:
-        counts: int ``(10, 10)``, true class by predicted class.
-    """
+    """Print a confusion matrix ``(10, 10)``, true class by predicted class."""
     table = Table(title="true digit (row) by predicted digit (column)")
     for name in ("", *CLASS_NAMES, "correct"):
         table.add_column(name, justify="right")
@@ -69,40 +64,25 @@ def print_confusion(counts: Tensor) -> None:
 
 
 def write_test(writer: SummaryWriter, metrics: Mapping[str, float], counts: Tensor, step: int) -> None:
-    """Write the result on the test set to TensorBoard: a table in the tab Text, and the confusion matrix.
+    """Write the result on the test set to TensorBoard: a table in the tab Text, and the confusion matrix ``(10, 10)``.
 
     Single values as scalars would be a dozen dots before the curves.
-
-    Args:
-        writer: of the run.
-        metrics: test/loss and test/acc.
-        counts: int ``(10, 10)``, true class by predicted class.
-        step: last step of the run.
     """
     rows = [f"| {name} | {value:.4f} |" for name, value in metrics.items()]
     accuracies = (counts.diagonal() / counts.sum(dim=1).clamp(min=1)).tolist()
     rows += [f"| accuracy of {name} | {percent(share)} |" for name, share in zip(CLASS_NAMES, accuracies, strict=True)]
     writer.add_text("test/results", "\n".join(["| metric | value |", "| --- | --- |", *rows]), step)
     title = f"test: {percent(metrics['test/acc'])} correct"
-    writer.add_image("test/confusion", to_pixels(confusion_matrix(counts, title)), step, dataformats="HWC")
+    writer.add_figure("test/confusion", confusion_matrix(counts, title), step)
     writer.close()
 
 
 def draw_curves(run: Path, title: str) -> Path | None:
-    """Draw ``curves.png`` from what was logged to TensorBoard.
-
-    Args:
-        run: folder of the run.
-        title: above the curves.
-
-    Returns:
-        The file, or None if nothing was logged.
-    """
+    """Draw ``curves.png`` from what a run logged to TensorBoard; return the file, or None if nothing was logged."""
     # TensorBoard's reader takes half a second to import
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
     if not names:
         return None
@@ -129,12 +109,7 @@ def log_lines(loggers: Sequence[Logger], runs: Path) -> dict[str, str]:
 
 
 def next_steps(checkpoint: Path, options: str) -> dict[str, str]:
-    """Return the commands that a newcomer wants next, as they can be typed here.
-
-    Args:
-        checkpoint: to test and to use.
-        options: that testing needs to find the data.
-    """
+    """Return the commands that a newcomer wants next, as they can be typed here; ``options`` are those of testing."""
     file = shlex.quote(str(checkpoint))
     return {
         "test it": f"{_program('mnist-lstm')} test --ckpt_path {file}{options}",

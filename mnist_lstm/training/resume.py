@@ -1,5 +1,7 @@
 """Which checkpoint is meant, which of its options count, and whether a run can be resumed from it."""
 
+import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from jsonargparse import Namespace
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import find_checkpoint
-from mnist_lstm.network.checkpoint import OTHER_OPTIONS, check_weights, read_checkpoint, without_weights
+from mnist_lstm.network.checkpoint import OTHER_OPTIONS, read_checkpoint
 from mnist_lstm.network.options import NetworkOptions, network_part
 from mnist_lstm.training.data_module import BATCH_OPTIONS
 
@@ -23,14 +25,6 @@ class Checkpoint:
         name: a file, or last or best: of the run whose ``config.yaml`` is given, else of the newest run.
         runs: folder of the runs.
         configs: paths of the configs that are given.
-
-    Attributes:
-        path: the file.
-        content: Lightning's checkpoint, checked, under today's names.
-        options: by group, model or data, the options that it was made with.
-
-    Raises:
-        InputError: there is no such file or run, it is not a checkpoint, or it has unknown options.
     """
 
     def __init__(self, name: str, runs: Path, configs: list[Path]) -> None:
@@ -41,7 +35,7 @@ class Checkpoint:
                 raise InputError(f"--ckpt_path {name}: the run of the config, {own[-1]}, has no such checkpoint")
             name = str(file)
         self.path = find_checkpoint(name, runs)
-        self.content = read_checkpoint(self.path)
+        self.content = read_checkpoint(self.path)  # Lightning's checkpoint, under today's names
         hyper_parameters = self.content["hyper_parameters"]
         network = asdict(NetworkOptions(**network_part(hyper_parameters)))  # with the defaults of missing ones
         training = {name: hyper_parameters[name] for name in OTHER_OPTIONS & hyper_parameters.keys()}
@@ -49,51 +43,36 @@ class Checkpoint:
         unknown = sorted(data.keys() - set(BATCH_OPTIONS))
         if unknown:
             raise InputError(f"{self.path}: has options that this version does not know: {', '.join(unknown)}")
+        # what it was made with
         self.options = {"model": network | training, "data": OLDER_DATA | data if data else {}}
 
     def arguments(self) -> list[str]:
         """Return its options as arguments of the command line."""
-        return [
-            f"--{group}.{name}={_to_text(f'--{group}.{name}', value, self.path)}"
-            for group, options in self.options.items()
-            for name, value in options.items()
-        ]
+        arguments = []
+        for group, options in self.options.items():
+            for name, value in options.items():
+                if not isinstance(value, int | float | str | None):
+                    kind = type(value).__name__
+                    raise InputError(f"{self.path}: option --{group}.{name} is a {kind}, not a plain value")
+                text = value if isinstance(value, str) else json.dumps(value)
+                arguments.append(f"--{group}.{name}={text}")
+        return arguments
 
-    def describe_options(self, without: Namespace, final: Namespace) -> list[str]:
-        """Say which options come from the checkpoint and which from the command line.
-
-        Args:
-            without: what the configs and the command line say without the checkpoint.
-            final: what counts.
-        """
+    def describe_options(self, without_checkpoint: Namespace, in_effect: Namespace) -> list[str]:
+        """Return lines that say which options come from the checkpoint and which from the command line."""
         kept, given = [], []
         for group, options in self.options.items():
             for name, value in options.items():
-                if final[group][name] != value:
-                    given.append(f"{group}.{name} {final[group][name]} (was {value})")
-                elif without[group][name] != value:
+                if in_effect[group][name] != value:
+                    given.append(f"{group}.{name} {in_effect[group][name]} (was {value})")
+                elif without_checkpoint[group][name] != value:
                     kept.append(f"{group}.{name} {value}")
         lines = ["options     of model and data from the checkpoint, of the trainer from configs and command line"]
         lines += [f"checkpoint's  {', '.join(kept)}"] if kept else []
         return lines + ([f"given now   {', '.join(given)}"] if given else [])
 
-    def check_network(self, options: dict[str, Any]) -> None:
-        """Refuse weights that do not fit the network that ``options`` describe.
-
-        Raises:
-            InputError: names the weight.
-        """
-        check_weights(self.content, without_weights(options), self.path)
-
     def check_resumable(self, data: Namespace, trainer: Namespace) -> int:
-        """Refuse to resume a finished run, one on other images, or weights without the state of a run.
-
-        Returns:
-            Steps that have been trained.
-
-        Raises:
-            InputError: says what to do instead.
-        """
+        """Return the steps trained so far; refuse a finished run, other images, and weights without a run's state."""
         try:
             epochs = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
             steps: int = self.content["global_step"]
@@ -116,29 +95,8 @@ class Checkpoint:
 
 
 def insert_after_configs(args: list[str], options: list[str]) -> list[str]:
-    """Insert options where they override configs and are overridden by all else.
-
-    Args:
-        args: command and arguments.
-        options: to insert.
-    """
-    configs, others = [], []
-    rest = iter(args[1:])
-    for arg in rest:
-        if arg in ("--config", "-c"):
-            configs += [arg, next(rest, "")]
-        elif arg.startswith("--config="):
-            configs.append(arg)
-        else:
-            others.append(arg)
-    return [args[0], *configs, *options, *others]
-
-
-def _to_text(name: str, value: Any, path: Path) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float | str):
-        return str(value)
-    raise InputError(f"{path}: option {name} is a {type(value).__name__}, not a plain value")
+    """Insert options into a command line where they override configs and are overridden by all else."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    given, others = parser.parse_known_args(args[1:])
+    return [args[0], *(f"--config={config}" for config in given.config), *options, *others]

@@ -1,8 +1,9 @@
 """Fit, test the best checkpoint once, and summarise; also usable without the command line.
 
 folder = new_run(Path("runs"), "digits")
+data = MNISTDataModule("digits")
 trainer = Trainer(max_epochs=5, callbacks=run_callbacks(folder), logger=RunLogger(folder.parent, "", folder.name))
-result = fit(trainer, DigitClassifier(), MNISTDataModule("digits"), folder)
+result = fit(trainer, DigitClassifier(), data, folder)
 print(test_checkpoint(trainer, data, result.checkpoint, "auto"))
 """
 
@@ -21,7 +22,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.training import report
-from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, checkpoint_callbacks
+from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import Explanations, HyperParameters, Pictures, writer_of
@@ -33,23 +34,14 @@ from mnist_lstm.training.threads import lacks_bfloat16, training_threads
 
 @dataclass(frozen=True)
 class Result:
-    """What a fit has left.
+    """What a fit has left."""
 
-    Attributes:
-        seconds: of training and validation.
-        steps: of this fit, without those of a run that it resumed.
-        epochs: of the whole training.
-        checkpoint: the best, or the last of a run without validation; None if none were kept.
-        val_acc: accuracy, 0 to 1, of the best checkpoint; None without validation.
-        curves: the learning curves as a PNG file; None if nothing was logged to TensorBoard.
-    """
-
-    seconds: float
-    steps: int
-    epochs: int
-    checkpoint: Path | None
-    val_acc: float | None
-    curves: Path | None
+    seconds: float  # of training and validation
+    steps: int  # of this fit, without those of a run that it resumed
+    epochs: int  # of the whole training
+    checkpoint: Path | None  # the best, or the last of a run without validation; None if none was kept
+    val_acc: float | None  # accuracy, 0 to 1, of the best checkpoint; None without validation
+    curves: Path | None  # PNG file; None if nothing was logged to TensorBoard
 
 
 def run_callbacks(
@@ -63,17 +55,10 @@ def run_callbacks(
     resumed_from: Path | None = None,
     options: dict[str, Any] | None = None,
 ) -> list[Callback]:
-    """Return the callbacks of a run, in any order with those of the user.
+    """Return the callbacks of a run in ``folder``, in any order with those of the user.
 
-    Args:
-        folder: of the run.
-        logs: whether there is a logger.
-        checkpoints: whether to keep checkpoints.
-        validates: whether there are validation images.
-        pictures_every_n_epochs: for TensorBoard; 0 for none.
-        explain_every_n_epochs: for TensorBoard; 0 for none.
-        resumed_from: the checkpoint that the run resumes from.
-        options: for the HPARAMS tab, beside those of module and data module.
+    Pictures or explanations every 0 epochs are none. ``options`` go to TensorBoard's HPARAMS tab, beside those of
+    module and data module.
     """
     callbacks: list[Callback] = []
     if logs:
@@ -81,7 +66,9 @@ def run_callbacks(
         callbacks += [Pictures(pictures_every_n_epochs)] if pictures_every_n_epochs else []
         callbacks += [Explanations(explain_every_n_epochs)] if explain_every_n_epochs else []
     if checkpoints:
-        callbacks += checkpoint_callbacks(folder / "checkpoints", validates=validates, resumed_from=resumed_from)
+        # the best is saved first: the last must know the best score, which a resumed run continues from
+        callbacks += [BestCheckpoint(folder / "checkpoints", resumed_from)] if validates else []
+        callbacks += [LastCheckpoint(folder / "checkpoints")]
     return callbacks
 
 
@@ -93,19 +80,11 @@ def fit(
     ckpt_path: Path | None = None,
     steps_before: int = 0,
 ) -> Result:
-    """Train, and draw the curves.
+    """Train, and draw the curves into ``folder``, if any.
 
-    Args:
-        trainer: with `run_callbacks`.
-        model: to train.
-        data: to train on.
-        folder: of the run, for the curves; default: none are drawn.
-        ckpt_path: checkpoint of `fit` to resume from.
-        steps_before: that the checkpoint has been trained for.
+    A resumed run starts from ``ckpt_path``, which has been trained for ``steps_before`` steps.
 
-    Raises:
-        InputError: the state in the checkpoint is damaged.
-        TrainingError: the loss became infinite or NaN.
+    A damaged state in it is an `InputError`, a loss that becomes infinite or NaN a `TrainingError`.
     """
     reduce_overhead(trainer, model)
     start = time.perf_counter()
@@ -135,12 +114,9 @@ def fit(
 
 
 def test_checkpoint(trainer: Trainer, data: MNISTDataModule, checkpoint: Path, accelerator: Any) -> float:
-    """Test a checkpoint in a fresh trainer, in float32, and write the result to the logger of ``trainer``.
+    """Return a checkpoint's accuracy on the test set, 0 to 1, and write the result to the logger of ``trainer``.
 
-    The trainer that has trained would test the raw weights where the file holds averaged ones.
-
-    Returns:
-        Accuracy, 0 to 1.
+    A fresh trainer tests, in float32: ``trainer`` would test the raw weights where the file holds averaged ones.
     """
     callbacks, enabled = progress_callbacks(trainer.progress_bar_callback is not None, "test")
     fresh = Trainer(

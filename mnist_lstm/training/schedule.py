@@ -16,16 +16,10 @@ END = START / 1e4
 
 
 def learning_rate_factor(schedule: Schedule, step: int, total_steps: float) -> float:
-    """Return the factor of the peak learning rate at a step.
+    """Return the factor of the peak learning rate, 0 to 1, at a step from 0; that of the last step holds beyond it.
 
-    Args:
-        schedule: one_cycle: up and down by half-cosines (Smith & Topin 2018). cosine: from the peak down to 0
-            (Loshchilov & Hutter 2017). constant: the peak throughout.
-        step: from 0; the factor of the last step holds beyond it.
-        total_steps: of the whole run, at least 1.
-
-    Returns:
-        From 0 to 1.
+    one_cycle goes up and down by half-cosines (Smith & Topin 2018), cosine from the peak down to 0 (Loshchilov & Hutter
+    2017).
     """
     if schedule == "constant":
         return 1.0

@@ -15,17 +15,10 @@ busy one.
 
 
 def training_threads(batch_size: int, input_size: int, hidden_size: int) -> int:
-    """Return the number of threads to train with.
+    """Return the number of threads to train with: from 1 to PyTorch's own; its own if ``OMP_NUM_THREADS`` is set.
 
-    Threads wait for each other after every product of a step of the sequence, so what counts is how long that takes.
-
-    Args:
-        batch_size: images per step of training.
-        input_size: values per step of the sequence.
-        hidden_size: units of one layer in one direction.
-
-    Returns:
-        From 1 to PyTorch's own number; that number if ``OMP_NUM_THREADS`` is set.
+    Threads wait for each other after every product of a step of the sequence, so what counts is how long that takes:
+    ``input_size`` values of ``batch_size`` images enter one layer of ``hidden_size`` units in one direction.
     """
     maximum = torch.get_num_threads()
     if "OMP_NUM_THREADS" in os.environ:

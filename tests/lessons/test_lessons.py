@@ -17,6 +17,7 @@ from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
 from mnist_lstm.lessons import MODULES, Result, bptt, load, memory, sine, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val
+from mnist_lstm.lessons.options import DigitOptions
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES
 
@@ -254,7 +255,7 @@ def test_truncation_changes_gradients_but_not_outputs(piece: int) -> None:
     torch.manual_seed(0)
     model = RowLSTM(input_size=4, hidden_size=8, num_classes=4, bidirectional=False)
     sequences = torch.randn(3, 7, 4, requires_grad=True)
-    whole, cut = (bptt.forward(model, sequences, size) for size in (None, piece))
+    whole, cut = (bptt.forward(model, sequences, size) for size in (7, piece))
     torch.testing.assert_close(cut, whole)
     (gradient,) = torch.autograd.grad(cut.sum(), sequences)
     assert not gradient[:, :-piece].any()
@@ -284,7 +285,7 @@ def test_batches_hold_every_image_once_before_any_again() -> None:
 
 
 def test_lessons_do_not_read_test_images() -> None:
-    train, val, description = load_train_and_val("digits", "data")
+    train, val, description = load_train_and_val(DigitOptions(dataset="digits"))
     test = normalise(torch.tensor(datasets.load_split("digits", "test").images))
     tested = {image.numpy().tobytes() for image in test}
     assert len(tested) > 300

@@ -169,8 +169,8 @@ def _legacy() -> bytes:
 HEAD = "model.head.weight"
 FOREIGN = "weights .*network .*options .*: "
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "nothing": (lambda: b"", "is no checkpoint"),
-    "text": (lambda: b"weights", "is no checkpoint"),
+    "nothing": (lambda: b"", "is not a checkpoint"),
+    "text": (lambda: b"weights", "is not a checkpoint"),
     "evil pickle": (lambda: pickle.dumps(Evil()), "could run code"),
     "evil entry": (_edit(lambda content: content.update(extra=Evil())), "could run code"),
     "evil option": (
@@ -184,9 +184,9 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "another zip": (lambda: b"PK\5\6" + bytes(18), "cut short or damaged"),
     "state dict alone": (_edit(lambda content: content["state_dict"]), "no state_dict with hyper_parameters"),
     "a list": (_edit(lambda content: [1, 2]), "no state_dict with hyper_parameters"),
-    "options in a list": (_edit(lambda content: content.update(hyper_parameters=[])), "are no table of names"),
-    "options by number": (_edit(lambda content: content.update(hyper_parameters={1: 2})), "are no table of names"),
-    "weights in a list": (_edit(lambda content: content.update(state_dict=[])), "are no table of names"),
+    "options in a list": (_edit(lambda content: content.update(hyper_parameters=[])), "is not a dictionary"),
+    "options by number": (_edit(lambda content: content.update(hyper_parameters={1: 2})), "is not a dictionary"),
+    "weights in a list": (_edit(lambda content: content.update(state_dict=[])), "is not a dictionary"),
     "weights are numbers": (_edit(lambda content: content.update(state_dict={"a": 1})), "holds more than tensors"),
     "weight missing": (_weights(lambda weights: weights.pop(HEAD)), FOREIGN + "head.weight is missing"),
     "weight too many": (_weights(lambda weights: weights.update(a=torch.zeros(1))), FOREIGN + "a is not part of it"),
@@ -196,15 +196,15 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "wrong type": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.int64)})),
-        "head.weight holds no",
+        "head.weight is not a dense tensor of floats",
     ),
     "eight bits": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16, dtype=torch.float8_e4m3fn)})),
-        "head.weight holds no",
+        "head.weight is not a dense tensor of floats",
     ),
     "too large for float32": (
         _weights(lambda weights: weights.update({HEAD: torch.full((10, 16), 1e300, dtype=torch.float64)})),
-        "head.weight holds values",
+        "head.weight holds values that are not finite",
     ),
     "sparse": (
         _weights(lambda weights: weights.update({HEAD: torch.zeros(10, 16).to_sparse()})),
@@ -216,7 +216,7 @@ BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "not a number": (
         _weights(lambda weights: weights.update({HEAD: torch.full((10, 16), torch.nan)})),
-        "head.weight holds values",
+        "head.weight holds values that are not finite",
     ),
     "options of another network": (
         _edit(lambda content: content["hyper_parameters"].update(hidden_size=8192, num_layers=64)),

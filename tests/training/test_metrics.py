@@ -64,6 +64,15 @@ def test_the_first_non_finite_loss_is_named(bad: float) -> None:
         monitor.on_train_epoch_end(SimpleNamespace(current_epoch=2), None)
 
 
+def test_the_step_of_a_non_finite_loss_is_right_after_a_log_line() -> None:
+    monitor = TrainingMonitor()
+    monitor.on_train_epoch_start(SimpleNamespace(), None)
+    steps(monitor, [1.0] * 3, every=2, logged={})
+    steps(monitor, [float("nan")], first=4)
+    with pytest.raises(TrainingError, match="became nan at step 4 "):
+        monitor.on_train_epoch_end(SimpleNamespace(current_epoch=2), None)
+
+
 def test_finite_losses_pass_and_are_cleared() -> None:
     monitor = TrainingMonitor()
     monitor.on_train_epoch_end(SimpleNamespace(current_epoch=0), None)

@@ -45,12 +45,7 @@ class Digit:
 
 
 def segment(ink: Grey, floor: float) -> list[Digit]:
-    """Find the digits in the ink from left to right, at the best of three thresholds.
-
-    Args:
-        ink: float32 array ``(height, width)``, as `subtract_paper` returns it.
-        floor: level up to which a pixel may be noise.
-    """
+    """Find the digits in the ink from left to right, at the best of three thresholds; see `subtract_paper`."""
     inked = ink[ink > floor]
     if inked.size < 4 or ink.max() < MIN_CONTRAST:
         return []
@@ -84,13 +79,7 @@ def _segment_at(ink: Grey, threshold: float) -> list[Digit]:
 def is_writing(digits: list[Digit], ink: Grey, floor: float, even: bool) -> bool:
     """Distinguish writing from the grain and shadows of an empty sheet.
 
-    Writing is dark, large, and a fair share of all the ink there is.
-
-    Args:
-        digits: at least one.
-        ink: as for `segment`.
-        floor: as for `segment`.
-        even: whether the light on the ground is even.
+    Writing is dark, large, and a fair share of all the ink there is. ``even``: whether the light on the ground is.
     """
     written = np.zeros(ink.shape, dtype=bool)
     for digit in digits:
@@ -187,8 +176,7 @@ def _group(parts: list[Digit], shape: tuple[int, ...]) -> list[Digit]:
 
 
 def _encloses(outer: Box, inner: Box) -> bool:
-    inside = outer.top < inner.top and inner.bottom < outer.bottom
-    inside = inside and outer.left < inner.left and inner.right < outer.right
+    inside = outer.top < inner.top < inner.bottom < outer.bottom and outer.left < inner.left < inner.right < outer.right
     return inside and inner.height > 0.2 * outer.height
 
 

@@ -165,13 +165,8 @@ def _subtract_slow_light(grey: Grey) -> npt.NDArray[np.float64]:
 def measure_ink(grey: Grey, light: bool, level: float | None, widest: float) -> Grey:
     """Measure how far each pixel differs from its ground, relative to the light on it; positive for ink.
 
-    The ground is a morphological closing of the picture (an opening for light ink).
-
-    Args:
-        grey: float32 array ``(height, width)``, 0 (black) to 1 (white).
-        light: as `polarity` returns it.
-        level: as `polarity` returns it.
-        widest: width of the widest stroke, as a share of the longer side.
+    The ground is a morphological closing of the picture (an opening for light ink); ``light`` and ``level`` are what
+    `polarity` returns, ``widest`` the width of the widest stroke as a share of the longer side.
     """
     small, _ = _shrink(grey, GROUND_SIDE)
     if min(small.shape) > 40:

@@ -10,29 +10,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
 
-def checkpoint_callbacks(folder: Path, *, validates: bool, resumed_from: Path | None = None) -> list[Callback]:
-    """Return the callbacks that keep ``best.ckpt``, if the run validates, and ``last.ckpt``.
-
-    The best is saved first: ``last.ckpt`` must know the best score, which a resumed run continues from.
-
-    Args:
-        folder: for the files.
-        validates: whether there is a validation accuracy.
-        resumed_from: the checkpoint that the run resumes from.
-    """
-    best = [BestCheckpoint(folder, resumed_from)] if validates else []
-    return [*best, LastCheckpoint(folder)]
-
-
 class BestCheckpoint(ModelCheckpoint):
     """Keep ``best.ckpt``, the epoch with the highest validation accuracy.
 
-    A resumed run writes to a folder of its own. It copies the best checkpoint so far, so that its best is the best of
-    the whole training.
-
-    Args:
-        folder: for the file.
-        resumed_from: the checkpoint that the run resumes from.
+    A run resumed from a checkpoint writes to a folder of its own. It copies the best checkpoint so far, so that its
+    best is the best of the whole training.
     """
 
     def __init__(self, folder: Path, resumed_from: Path | None = None) -> None:
@@ -64,11 +46,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best.
-
-    Args:
-        folder: for the file.
-    """
+    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
@@ -108,7 +86,6 @@ class ExactResume(Callback):
             (group,) = optimizer.param_groups
             factor = scheduler.lr_lambdas[0](scheduler.last_epoch)
             group |= optimizer.defaults | {"initial_lr": learning_rate, "lr": learning_rate * factor}
-
         for device, state in self._rng_state.items():
             if device == "cpu":
                 torch.set_rng_state(state.cpu())

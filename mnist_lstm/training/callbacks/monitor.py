@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mnist_lstm.errors import TrainingError
 from mnist_lstm.training.data_module import Batch
+from mnist_lstm.training.metrics import logs_at
 
 
 class TrainingMonitor(Callback):
@@ -16,15 +17,12 @@ class TrainingMonitor(Callback):
 
     Losses are only read where the device is waited for anyway: at log lines, before validation and after an epoch.
     A trainer whose ``log_every_n_steps`` is more than the steps of an epoch logs once per epoch instead of never.
-
-    Attributes:
-        has_started: whether training has begun, after the state of a checkpoint has been restored.
     """
 
     def __init__(self) -> None:
-        self.has_started = False
-        self._losses: list[Tensor] = []
-        self._steps: list[int] = []
+        self.has_started = False  # training has begun: the state of a checkpoint, if any, has been restored
+        self._losses: list[tuple[int, Tensor]] = []  # each with its step
+        self._last_step = 0
         self._images = 0
         self._seconds = 0.0
         self._since: float | None = None
@@ -34,64 +32,53 @@ class TrainingMonitor(Callback):
         self.has_started = True
         steps = max(1, trainer.num_training_batches // trainer.accumulate_grad_batches)
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
-        self._reset()
-        self._start_clock()
+        self._restart_clock()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        self._start_clock()
+        self._since = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Add a batch; log after every ``log_every_n_steps`` steps."""
-        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
-        is_new_step = step > (self._steps[-1] if self._steps else 0)  # gradient accumulation: batches share a step
-        self._losses.append(outputs["loss"])
-        self._steps.append(step)
+        step = trainer.global_step
+        is_new_step = step > self._last_step  # gradient accumulation: batches share a step
+        self._last_step = step
+        self._losses.append((step, outputs["loss"]))
         self._images += len(batch[0])
-        if every > 0 and step % every == 0 and is_new_step:
-            self._check_losses(trainer)
-            self._stop_clock()
+        if is_new_step and logs_at(trainer, step):
+            self._stop(trainer)
             pl_module.log("train/images_per_second", self._images / self._seconds)
-            self._reset()
-            self._start_clock()
+            self._restart_clock()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check before validation, and leave its time out."""
-        self._check_losses(trainer)
-        self._stop_clock()
+        self._stop(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restart the clock: there may be more steps in this epoch."""
         if trainer.training or (trainer.state.fn == "fit" and not trainer.sanity_checking):
-            self._start_clock()
+            self._since = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check before checkpoints are written."""
-        self._check_losses(trainer)
-        self._stop_clock()
+        self._stop(trainer)
 
-    def _check_losses(self, trainer: Trainer) -> None:
+    def _stop(self, trainer: Trainer) -> None:
+        """Check the losses so far, and stop the clock."""
         if self._losses:
-            finite = torch.isfinite(torch.stack(self._losses))
+            finite = torch.isfinite(torch.stack([loss for _, loss in self._losses]))
             if not bool(finite.all()):
-                first = int((~finite).nonzero()[0])
+                step, loss = self._losses[int((~finite).nonzero()[0])]
                 raise TrainingError(
-                    f"the loss became {self._losses[first].item()} at step {self._steps[first]} (epoch "
-                    f"{trainer.current_epoch + 1}); try a smaller --model.learning_rate, --trainer.gradient_clip_val "
-                    "1.0, or --trainer.precision 32-true"
+                    f"the loss became {loss.item()} at step {step} (epoch {trainer.current_epoch + 1}); try a smaller "
+                    "--model.learning_rate, --trainer.gradient_clip_val 1.0, or --trainer.precision 32-true"
                 )
-        self._losses.clear()
-
-    def _start_clock(self) -> None:
-        if self._since is None:
-            self._since = time.perf_counter()
-
-    def _stop_clock(self) -> None:
+            self._losses.clear()
         if self._since is not None:
             self._seconds += time.perf_counter() - self._since
             self._since = None
 
-    def _reset(self) -> None:
-        self._steps, self._images, self._seconds, self._since = self._steps[-1:], 0, 0.0, None
+    def _restart_clock(self) -> None:
+        self._images, self._seconds, self._since = 0, 0.0, time.perf_counter()

@@ -9,11 +9,7 @@ from mnist_lstm.training.data_module import Batch
 
 
 class CSVPredictions(Callback):
-    """Write CSV lines: index, prediction, probability, label (empty where it is unknown).
-
-    Args:
-        file: text stream, open for writing.
-    """
+    """Write CSV lines to a text file: index, prediction, probability, label (empty where it is unknown)."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file

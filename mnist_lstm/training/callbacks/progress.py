@@ -19,15 +19,10 @@ LINE_EVERY_S = 20.0
 
 
 def progress_callbacks(enabled: bool | None, command: str) -> tuple[list[Callback], bool]:
-    """Return the callbacks that show progress, and Lightning's ``enable_progress_bar``.
-
-    Args:
-        enabled: False switches progress off.
-        command: fit, validate, test or predict; predict prints its results, and a bar would be drawn between them.
-    """
+    """Return the callbacks that show progress, and Lightning's ``enable_progress_bar``; ``enabled`` False: none."""
     if enabled is False:
         return [], False
-    if sys.stdout.isatty() and command != "predict":
+    if sys.stdout.isatty() and command != "predict":  # which prints results, and a bar would be drawn between them
         return [BarProgress()], True
     return ([PlainProgress()] if command == "fit" else []), False
 
@@ -75,14 +70,12 @@ class PlainProgress(Callback):
         self._epoch_start = self._last_line = 0.0
         self._first_step = 0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; a run resumed within an epoch does not start that epoch again."""
-        self.on_train_epoch_start(trainer, pl_module)
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._epoch_start = self._last_line = time.monotonic()
         self._first_step = trainer.global_step
+
+    on_train_start = on_train_epoch_start  # a run resumed within an epoch does not start that epoch again
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int

@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
@@ -18,7 +17,6 @@ from mnist_lstm.explain import figures as explain_figures
 from mnist_lstm.explain.explanation import explain
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.digits import confusion_matrix, digit_sheet
-from mnist_lstm.plots.style import to_pixels
 from mnist_lstm.training.augment import distort
 from mnist_lstm.training.data_module import Batch, MNISTDataModule
 
@@ -37,10 +35,9 @@ class RunLogger(TensorBoardLogger):
 
 
 class HyperParameters(Callback):
-    """Fill TensorBoard's HPARAMS tab: the options of the run beside its best validation accuracy.
+    """Fill TensorBoard's HPARAMS tab: options beside the best validation accuracy.
 
-    Args:
-        options: options of the run beside those of module and data module, such as its seed.
+    ``options`` are those of the run beside module and data module, such as its seed.
     """
 
     METRIC = "val/best_acc"
@@ -58,9 +55,7 @@ class HyperParameters(Callback):
         writer = writer_of(trainer)
         if writer is None:
             return
-        plain = {
-            name: value if isinstance(value, bool | int | float) else str(value) for name, value in options.items()
-        }
+        plain = {name: value if isinstance(value, int | float) else str(value) for name, value in options.items()}
         for summary in hparams_summary(plain, {self.METRIC: 0.0}):
             writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
@@ -87,9 +82,6 @@ class Pictures(Callback):
 
     At the start: the graph, a sheet of training digits, and another of distorted ones if they are augmented. After
     every ``every_n_epochs``-th epoch and the last: the confusion matrix and the worst mistakes in validation.
-
-    Args:
-        every_n_epochs: at least 1.
     """
 
     def __init__(self, every_n_epochs: int) -> None:
@@ -106,19 +98,19 @@ class Pictures(Callback):
         images, labels = digits.images[:SHEET_SIZE], digits.labels[:SHEET_SIZE]  # type: ignore[attr-defined]
         captions = [CLASS_NAMES[label] for label in labels]
         title = f"training digits of {data_module.dataset}"
-        add_figure(writer, "input/digits", digit_sheet(images, captions, title), trainer.global_step)
+        writer.add_figure("input/digits", digit_sheet(images, captions, title), trainer.global_step)
         if data_module.hparams["augment"]:
-            sheet = _sheet_of_distortions(images[:COLUMNS], captions[:COLUMNS])
-            add_figure(writer, "input/augmented", sheet, trainer.global_step)
-
-        training = pl_module.training
-        pl_module.eval()  # no dropout, so no random number is drawn
+            first = images[:COLUMNS].cpu()
+            with torch.random.fork_rng(devices=[]):  # the run draws the same distortions with and without this sheet
+                forms = torch.cat([first, *(distort(first) for _ in range(1, ROWS))])
+            title = "training digits, and below them distorted at random"
+            sheet = digit_sheet(forms, captions[:COLUMNS] * ROWS, title, COLUMNS)
+            writer.add_figure("input/augmented", sheet, trainer.global_step)
         with warnings.catch_warnings(), torch.no_grad():
             # tracing an LSTM warns of sizes that it checks and of its own replacement; the graph is right
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
             warnings.filterwarnings("ignore", message=".*torch.jit.trace.* is deprecated", category=Warning)
             writer.add_graph(pl_module.model, normalise(images[:2]).to(pl_module.device))
-        pl_module.train(training)
 
     def on_validation_batch_end(
         self,
@@ -147,23 +139,18 @@ class Pictures(Callback):
         counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
         mistakes = torch.nonzero(predicted != labels).flatten()
         title = f"validation, epoch {trainer.current_epoch + 1}: {len(mistakes)} of {len(labels):,} wrong"
-        add_figure(writer, "val/confusion", confusion_matrix(counts, title), trainer.global_step)
-
+        writer.add_figure("val/confusion", confusion_matrix(counts, title), trainer.global_step)
         worst = mistakes[probabilities[mistakes, labels[mistakes]].argsort()[:SHEET_SIZE]]
         captions = [
             f"{CLASS_NAMES[labels[i]]}, not {CLASS_NAMES[predicted[i]]}\n{probabilities[i, predicted[i]]:.0%}"
             for i in worst.tolist()
         ]
         sheet = digit_sheet(images[worst], captions, f"worst mistakes of the {title}")
-        add_figure(writer, "val/worst_mistakes", sheet, trainer.global_step)
+        writer.add_figure("val/worst_mistakes", sheet, trainer.global_step)
 
 
 class Explanations(Callback):
-    """Show what the network does with a few validation digits, always the same ones.
-
-    Args:
-        every_n_epochs: at least 1.
-    """
+    """Show what the network does with a few validation digits, always the same ones."""
 
     DIGITS = 3
 
@@ -180,11 +167,9 @@ class Explanations(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw after the first batch, with the weights that are validated: averaged ones are swapped out at the end."""
-        writer = writer_of(trainer)
+        writer = writer_of(trainer) if batch_idx == 0 and is_due(trainer, self.every_n_epochs) else None
         data_module = trainer.datamodule  # type: ignore[attr-defined]
-        if batch_idx or writer is None or not isinstance(data_module, MNISTDataModule):
-            return
-        if not is_due(trainer, self.every_n_epochs):
+        if writer is None or not isinstance(data_module, MNISTDataModule):
             return
         digits = data_module.val_dataloader().dataset
         images, labels = digits.images[: self.DIGITS].cpu(), digits.labels[: self.DIGITS]  # type: ignore[attr-defined]
@@ -194,12 +179,12 @@ class Explanations(Callback):
         epoch = f"epoch {trainer.current_epoch + 1}"
         captions = [f"a {CLASS_NAMES[explanation.label]}, {epoch}" for explanation in explained]
         sheet = explain_figures.predictions_sheet(explained, captions)
-        add_figure(writer, "explain/predictions", sheet, trainer.global_step)
+        writer.add_figure("explain/predictions", sheet, trainer.global_step)
         for index, (explanation, caption) in enumerate(zip(explained, captions, strict=True)):
             gates = explain_figures.gates_sheet(explanation, 2 if network.rnn.bidirectional else 1, caption)
-            add_figure(writer, f"explain/gates_{index}", gates, trainer.global_step)
+            writer.add_figure(f"explain/gates_{index}", gates, trainer.global_step)
             rows = explain_figures.rows_sheet(explanation, caption)
-            add_figure(writer, f"explain/rows_{index}", rows, trainer.global_step)
+            writer.add_figure(f"explain/rows_{index}", rows, trainer.global_step)
 
 
 def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
@@ -210,22 +195,5 @@ def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
 
 def writer_of(trainer: Trainer) -> SummaryWriter | None:
     """Return what writes to TensorBoard, or None where nothing is written."""
-    if trainer.is_global_zero:
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                writer: SummaryWriter = logger.experiment
-                return writer
-    return None
-
-
-def add_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
-    """Write a figure as an image."""
-    writer.add_image(tag, to_pixels(figure), step, dataformats="HWC")
-
-
-def _sheet_of_distortions(images: Tensor, captions: list[str]) -> Figure:
-    """Draw a row of digits, and below it distorted versions of them."""
-    with torch.random.fork_rng(devices=[]):  # the run draws the same distortions with and without this sheet
-        forms = [images.cpu(), *(distort(images.cpu()) for _ in range(1, ROWS))]
-    title = "training digits, and below them distorted at random"
-    return digit_sheet(torch.cat(forms), captions * ROWS, title, COLUMNS)
+    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return loggers[0].experiment if loggers and trainer.is_global_zero else None
