@@ -61,7 +61,8 @@ SCRIPT_CALLS = sorted(
         (script, options.strip())
         for text in TEXTS.values()
         for script, options in re.findall(
-            r"python scripts/(evaluate|make_pretrained|benchmark)\.py([^&|;>#`\n]*)", text.replace("\\\n", " ")
+            r"python scripts/(evaluate|evaluate_pictures|make_pretrained|benchmark)\.py([^&|;>#`\n]*)",
+            text.replace("\\\n", " "),
         )
     }
 )

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from scipy import ndimage
 from torch import Tensor
 
 SIZE = 28
@@ -48,7 +47,7 @@ def place(ink: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     digit = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
     # the centre of mass of all 70,000 MNIST images is at 13.5 to 14.5, counting pixels from 0
-    y, x = ndimage.center_of_mass(digit)
+    y, x = (float(np.average(np.arange(n), weights=digit.sum(axis=1 - axis))) for axis, n in enumerate(digit.shape))
     top = min(max(round(SIZE / 2 - y), 0), SIZE - height)
     left = min(max(round(SIZE / 2 - x), 0), SIZE - width)
     image = np.zeros((SIZE, SIZE), dtype=np.uint8)

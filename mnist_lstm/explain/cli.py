@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mnist_lstm.explain.explanation import Explanation
-    from mnist_lstm.network.model import RowLSTM
+    from mnist_lstm.inference.classifier import Classifier
 
 DESCRIPTION = """\
 Show what the network does with a digit, row by row, in the order in which it reads. If the network deskews digits, as
@@ -72,15 +72,16 @@ def run(args: list[str]) -> int:
     from mnist_lstm.explain.explanation import explain, untrained
 
     tolerate_odd_files()
-    network = _load(options.ckpt_path, "--ckpt_path")
+    classifier = _load(options.ckpt_path, "--ckpt_path")
+    network = classifier.network
     others = {"untrained LSTM": untrained(network, "lstm"), "untrained RNN": untrained(network, "rnn")}
     if options.compare is not None:
-        other = _load(options.compare, "--compare")
+        other = _load(options.compare, "--compare").network
         ours, theirs = network.options.scan_order, other.options.scan_order
         if theirs != ours:
             raise InputError(f"--compare {options.compare}: its scan order is {theirs}, but the network's is {ours}")
         others[printable(options.compare)] = other
-    digits, failed = _find_digits(options.pictures, options.limit)
+    digits, failed = _find_digits(classifier, options.pictures, options.limit)
     if not digits:
         raise InputError("no digit to explain")
     stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0].partition("[")[0]).stem).strip("_")[:60]
@@ -109,18 +110,18 @@ def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
-def _load(name: str | None, option: str) -> "RowLSTM":
-    """Load a network from a checkpoint; refuse one that is too large."""
+def _load(name: str | None, option: str) -> "Classifier":
+    """Load a classifier from a checkpoint; refuse a network that is too large."""
     from mnist_lstm.inference.classifier import load_classifier
 
-    network = load_classifier(None if name is None else find_checkpoint(name, Path("runs"), option)).network
-    rnn = network.rnn
+    classifier = load_classifier(None if name is None else find_checkpoint(name, Path("runs"), option))
+    rnn = classifier.network.rnn
     layers = rnn.num_layers * (2 if rnn.bidirectional else 1)
     weights = sum(weight.numel() for weight in rnn.parameters())
     if layers > MAX_LAYERS or weights > MAX_WEIGHTS:
         size = f"{layers} layers, counted once per direction, and {weights:,} weights"
         raise InputError(f"{option} {name}: has {size}; the limits are {MAX_LAYERS} and {MAX_WEIGHTS:,}")
-    return network
+    return classifier
 
 
 def _summary(name: str, explanation: "Explanation") -> list[str]:
@@ -140,7 +141,7 @@ def _summary(name: str, explanation: "Explanation") -> list[str]:
     ]
 
 
-def _find_digits(names: list[str], limit: int) -> "tuple[list[tuple[str, Tensor]], int]":
+def _find_digits(classifier: "Classifier", names: list[str], limit: int) -> "tuple[list[tuple[str, Tensor]], int]":
     """Return the digit in each of the first pictures; report errors of the others, and count them."""
     import torch
 
@@ -151,11 +152,11 @@ def _find_digits(names: list[str], limit: int) -> "tuple[list[tuple[str, Tensor]
     for source in islice(read(expand(names), limit), limit):
         message = source.message
         if source.levels is not None:
-            found = prepare(source.levels)
-            if len(found) == 1:
-                digits.append((source.name, torch.tensor(found[0])))
+            (prediction,) = classifier.predict([prepare(source.levels)])
+            if len(prediction.seen) == 1:
+                digits.append((source.name, torch.tensor(prediction.seen[0])))
                 continue
-            message = f"holds {len(found) or 'no'} digits; explain takes pictures of one"
+            message = f"holds {len(prediction.seen) or 'no'} digits; explain takes pictures of one"
         failed += 1
         print(f"mnist-lstm: error: {source.name}: {printable(message)}", file=sys.stderr)
     return digits, failed

@@ -1,6 +1,5 @@
 """`Classifier`: pictures in, digits out."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
-from mnist_lstm.inference.picture import Images, find_digits, is_mnist
+from mnist_lstm.inference.picture import Images, Line, Span, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
@@ -30,16 +29,31 @@ FEW = 200  # up to this number of pictures, one thread is faster than several, w
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """Where a digit was read, as shares of the picture's width and height from its top left corner, 0 to 1."""
+
+    digit: int
+    probability: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture.
 
     Attributes:
-        digit: 0 to 9; with ``split``, all digits as a string such as "10"; None unless ok or unsure.
-        probability: of the digit, 0 to 1; with ``split``, the product over all digits.
+        digit: 0 to 9; with ``split``, all digits as a string such as "10", lines separated by newlines; None unless ok
+            or unsure.
+        probability: of the digit, 0 to 1; with ``split``, that of all digits and of the way in which ink was divided
+            into them.
         probabilities: of the classes 0 to 9; with ``split``, one such tuple per digit.
         status: ok; unsure: the probability is below the threshold; empty: the picture contains no digit; several: it
             contains several digits and ``split`` is False; error: it cannot be read.
         message: the reason for any status but ok.
+        boxes: of the digits, in the order of reading.
         seen: uint8 array ``(digits, 28, 28)``, the network's input.
     """
 
@@ -48,6 +62,7 @@ class Prediction:
     probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
     status: Status
     message: str = ""
+    boxes: tuple[Box, ...] = ()
     seen: Images = field(default_factory=lambda: _stack([]), repr=False, compare=False)
 
 
@@ -97,38 +112,45 @@ class Classifier:
         predictions = [prediction for batch in batches for prediction in self.predict(batch, split=split)]
         return predictions[0] if single else predictions
 
-    def predict(self, found: Sequence[list[Images]], *, split: bool = False) -> list[Prediction]:
+    def predict(self, found: Sequence[list[Line]], *, split: bool = False) -> list[Prediction]:
         """Classify the digits that `prepare` found in each picture; ``split`` as in `__call__`."""
-        wanted = [digits if split else digits[:1] for digits in found]
-        images = [image for digits in wanted for image in digits]
-        rows = iter(self.probabilities(np.stack(images)).tolist() if images else [])
-        return [
-            self._answer(_stack(seen), [tuple(next(rows)) for _ in digits], split)
-            for seen, digits in zip(found, wanted, strict=True)
-        ]
+        images = [span.image for lines in found for line in lines for span in line.spans]
+        rows = iter(self.probabilities(_stack(images)))
+        answers = []
+        for lines in found:
+            read, probability = [], 1.0
+            for line in lines:
+                probabilities = [next(rows) for _ in line.spans]
+                path, share = line.best_path([float(row.max()) for row in probabilities])
+                probability *= share
+                read.append([(line.spans[i], tuple(probabilities[i].tolist())) for i in path])
+            answers.append(self._answer(read, probability, split))
+        return answers
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
         with torch.inference_mode():
             parts = torch.split(torch.tensor(images), BATCH_SIZE)
-            logits = torch.cat([self.network(normalise(part)) for part in parts])
+            logits = torch.cat([self.network(normalise(part)) for part in parts if len(part)] or [torch.empty(0, 10)])
             result: npt.NDArray[np.float32] = logits.softmax(dim=1).numpy()
         return result
 
-    def _answer(self, seen: Images, probabilities: list[tuple[float, ...]], split: bool) -> Prediction:
+    def _answer(self, lines: list[list[tuple[Span, tuple[float, ...]]]], probability: float, split: bool) -> Prediction:
+        seen = _stack([span.image for line in lines for span, _ in line])
         if not len(seen):
             return Prediction(None, None, None, "empty", "there is nothing written in it")
+        shares = tuple(row for line in lines for _, row in line)
+        boxes = tuple(Box(row.index(max(row)), max(row), *span.box) for line in lines for span, row in line)
         if len(seen) > 1 and not split:
             message = f"it holds {len(seen)} digits; --split (split=True) reads them one by one"
-            return Prediction(None, None, None, "several", message, seen)
-        highest = [max(row) for row in probabilities]
-        digits = [row.index(top) for row, top in zip(probabilities, highest, strict=True)]
-        probability = math.prod(highest)
-        digit = "".join(CLASS_NAMES[digit] for digit in digits) if split else digits[0]
-        shares = tuple(probabilities) if split else probabilities[0]
+            return Prediction(None, None, None, "several", message, boxes, seen)
+        text = "\n".join("".join(CLASS_NAMES[row.index(max(row))] for _, row in line) for line in lines)
+        digit = text if split else int(text)
+        probabilities = shares if split else shares[0]
         if probability >= self.threshold:
-            return Prediction(digit, probability, shares, "ok", seen=seen)
-        return Prediction(digit, probability, shares, "unsure", f"its probability is below {self.threshold:g}", seen)
+            return Prediction(digit, probability, probabilities, "ok", "", boxes, seen)
+        message = f"its probability is below {self.threshold:g}"
+        return Prediction(digit, probability, probabilities, "unsure", message, boxes, seen)
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:
@@ -141,17 +163,17 @@ def _stack(digits: list[Images]) -> Images:
     return np.array(digits, dtype=np.uint8).reshape(-1, SIZE, SIZE)
 
 
-def prepare(levels: Levels) -> list[Images]:
-    """Find the digits in a picture, from left to right, each as a uint8 image ``(28, 28)`` in MNIST's form."""
+def prepare(levels: Levels) -> list[Line]:
+    """Find the lines of digits in a picture, from the top, each from left to right; see `Line`."""
     if levels.shape == (SIZE, SIZE) and levels.dtype == np.uint8:
         return _prepare_mnist_sized(levels[np.newaxis].astype(np.uint8, copy=False))[0]
     grey = levels.astype(np.float32)
-    return find_digits(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
+    return find_writing(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
 
 
-def _prepare_mnist_sized(images: Images) -> list[list[Images]]:
+def _prepare_mnist_sized(images: Images) -> list[list[Line]]:
     """Do the same for pictures ``(N, 28, 28)`` at once; those in MNIST's form stay as they are."""
     return [
-        [image] if in_form else find_digits(image.astype(np.float32) / np.float32(255))
+        [Line.of(image)] if in_form else find_writing(image.astype(np.float32) / np.float32(255))
         for image, in_form in zip(images, is_mnist(images), strict=True)
     ]

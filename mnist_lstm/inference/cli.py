@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     add("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
     unsure = "report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)"
     add("--threshold", type=float, default=THRESHOLD, metavar="P", help=unsure)
-    add("--split", action="store_true", help="read several digits per picture, from left to right")
+    add("--split", action="store_true", help="read several digits per picture, line by line, from left to right")
     inputs = "save each picture beside the network's input from it to DIR, which must be new or empty"
     add("--show", metavar="DIR", help=inputs)
     return result

@@ -24,7 +24,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 MAX_WEBP_PIXELS = 16_000_000  # WebP's decoder takes 16 bytes per pixel, four times as much as others
 MAX_BYTES = 256 * 2**20  # of a picture from a pipe; 64 megapixels take less, even uncompressed
-WORK_SIDE = 512  # longer side in pixels to which pictures are reduced: a digit that fills a tenth is still 50 high
+WORK_SIDE = 1024  # longer side in pixels to which pictures are reduced: a digit that fills a tenth is still 50 high
 
 _TURNS = {  # how to turn a photo upright, by its EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,

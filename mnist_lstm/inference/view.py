@@ -2,10 +2,12 @@
 
 from PIL import Image, ImageDraw, ImageOps
 
+from mnist_lstm.console import printable
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.inference.classifier import Prediction
 
 SIDE, MARGIN, CAPTION = 10 * SIZE, 10, 20
+FOUND = (213, 94, 0)  # orange rectangles around the digits
 
 
 def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
@@ -19,6 +21,11 @@ def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
     image = image.convert("RGB")
     method = Image.Resampling.NEAREST if 2 * max(image.size) < SIDE else Image.Resampling.BICUBIC
     image = ImageOps.contain(image, (SIDE, SIDE), method)
+    pen = ImageDraw.Draw(image)
+    for box in prediction.boxes:
+        left, right = (round(share * image.width) for share in (box.left, box.right))
+        top, bottom = (round(share * image.height) for share in (box.top, box.bottom))
+        pen.rectangle([left - 1, top - 1, right, bottom], outline=FOUND)
     size = (SIDE + MARGIN) * (1 + len(prediction.seen)) + MARGIN, SIDE + 2 * MARGIN + CAPTION
     view = Image.new("RGB", size, (64, 64, 64))
     view.paste(image, (MARGIN + (SIDE - image.width) // 2, MARGIN + (SIDE - image.height) // 2))
@@ -27,6 +34,8 @@ def draw_view(image: Image.Image, prediction: Prediction) -> Image.Image:
         view.paste(enlarged, (MARGIN + place * (SIDE + MARGIN), MARGIN))
     text: str = prediction.status
     if prediction.probability is not None:
-        text = f"{prediction.digit}  ({100 * prediction.probability:.2f} %)" + ("" if text == "ok" else f"  {text}")
+        text = f"{printable(str(prediction.digit))}  ({100 * prediction.probability:.2f} %)" + (
+            "" if text == "ok" else f"  {text}"
+        )
     ImageDraw.Draw(view).text((MARGIN, SIDE + MARGIN + 5), text, fill="white")
     return view

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mnist_lstm.console import printable
@@ -31,7 +32,7 @@ def _table(out: TextIO, names: list[str]) -> Writer:
             other = sorted(range(10), key=shares.__getitem__, reverse=True)[1]
             second = f"{other}  {100 * shares[other]:.2f} %"
         note = "" if prediction.status == "ok" else prediction.status
-        line = f"{source.name:<{width}}  {prediction.digit:>5}  {probability:>11}  {second:<13}  {note}"
+        line = f"{source.name:<{width}}  {printable(str(prediction.digit)):>5}  {probability:>11}  {second:<13}  {note}"
         print(line.rstrip(), file=out)
 
     return write
@@ -39,7 +40,8 @@ def _table(out: TextIO, names: list[str]) -> Writer:
 
 def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
     names = ("digit", "probability", "probabilities", "status", "message")
-    return {"file": source.file, "index": source.index, **{name: getattr(prediction, name) for name in names}}
+    fields = {name: getattr(prediction, name) for name in names}
+    return {"file": source.file, "index": source.index, **fields, "boxes": [asdict(box) for box in prediction.boxes]}
 
 
 def _json(out: TextIO, names: list[str]) -> Writer:

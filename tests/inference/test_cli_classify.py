@@ -59,7 +59,7 @@ def test_json_has_one_object_per_line(command: Command, pictures: list[str]) -> 
     code, out, _ = command("classify", "--format", "json", *pictures)
     assert code == 0
     for row, name, digit in zip(rows(out), pictures, DIGITS, strict=True):
-        assert list(row) == ["file", "index", "digit", "probability", "probabilities", "status", "message"]
+        assert list(row) == ["file", "index", "digit", "probability", "probabilities", "status", "message", "boxes"]
         assert (row["file"], row["index"], row["digit"], row["status"]) == (name, None, digit, "ok")
         assert row["message"] == ""
         assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)

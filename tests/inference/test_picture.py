@@ -10,8 +10,8 @@ from PIL import Image
 
 from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.inference import Classifier, load_classifier
-from mnist_lstm.inference.picture import find_digits, is_mnist
-from mnist_lstm.inference.picture.ground import otsu
+from mnist_lstm.inference.picture import Line, Span, find_writing, is_mnist
+from mnist_lstm.inference.picture.ink import otsu
 from mnist_lstm.inference.read import from_image
 
 
@@ -139,8 +139,8 @@ def test_altered_mnist_image_is_restored(change: str) -> None:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=60)
             image = Image.open(buffer)
-        (seen,) = find_digits(from_image(image)[0].astype(np.float32) / 255)
-        assert np.corrcoef(seen.ravel(), digit.ravel())[0, 1] > 0.85
+        ((span,),) = (line.spans for line in find_writing(from_image(image)[0].astype(np.float32) / 255))
+        assert np.corrcoef(span.image.ravel(), digit.ravel())[0, 1] > 0.85
 
 
 def test_bar_of_a_close_crop_is_not_removed_as_a_ruled_line(classifier: Classifier) -> None:
@@ -223,6 +223,87 @@ def test_split_returns_a_string_for_a_single_digit(classifier: Classifier) -> No
     assert classifier(draw(7), split=True).digit == "7"
 
 
+def page_of(lines: list[list[int]], pitch: int = 110, step: int = 0) -> np.ndarray:
+    """Draw lines of digits on a page; each digit is ``step`` pixels lower than the one to its left."""
+    page = np.full((pitch * len(lines) + 160, 80 * max(map(len, lines)) + 80), 235, dtype=np.uint8)
+    for row, line in enumerate(lines):
+        for column, digit in enumerate(line):
+            top, left = 30 + pitch * row + step * column, 30 + 80 * column
+            page[top : top + 90, left : left + 70] = draw(digit, height=60, width=6, size=(90, 70))
+    return page
+
+
+@pytest.mark.parametrize("step", [0, 6])
+def test_a_page_is_read_line_by_line(classifier: Classifier, step: int) -> None:
+    lines = [[1, 2, 3, 4], [7, 2], [4, 4, 1, 7, 3]]
+    prediction = classifier(page_of(lines, step=step), split=True)
+    assert prediction.digit == "1234\n72\n44173"
+    assert prediction.status == "ok"
+    assert len(prediction.boxes) == len(prediction.seen) == 11
+
+
+def test_more_than_forty_digits_are_read(classifier: Classifier) -> None:
+    lines = [[1, 2, 3, 4, 7, 2, 4, 1, 3]] * 7
+    assert classifier(page_of(lines), split=True).digit == "\n".join(["123472413"] * 7)
+
+
+def test_boxes_tell_where_each_digit_is(classifier: Classifier) -> None:
+    picture = np.full((200, 400), 235, dtype=np.uint8)
+    picture[20:120, 30:110] = draw(7, height=80, size=(100, 80))
+    picture[60:160, 250:330] = draw(2, height=80, size=(100, 80))
+    first, second = classifier(picture, split=True).boxes
+    assert (first.digit, second.digit) == (7, 2)
+    assert first.probability > 0.5
+    assert 30 / 400 < first.left < first.right < 110 / 400
+    assert 20 / 200 < first.top < first.bottom < 120 / 200
+    assert 250 / 400 < second.left < second.right < 330 / 400
+    assert 60 / 200 < second.top < second.bottom < 160 / 200
+
+
+def test_box_on_a_turned_sheet_is_in_the_picture(classifier: Classifier) -> None:
+    sheet = Image.fromarray(draw(4, size=(260, 200), height=80, width=8)).convert("LA")
+    turned = sheet.rotate(10, expand=True, resample=Image.Resampling.BICUBIC)
+    desk = Image.new("L", (600, 450), 60)
+    desk.paste(turned.getchannel("L"), (250, 60), turned.getchannel("A"))
+    (box,) = classifier(desk).boxes
+    middle = 250 + turned.width / 2, 60 + turned.height / 2
+    assert 600 * box.left < middle[0] < 600 * box.right
+    assert 450 * box.top < middle[1] < 450 * box.bottom
+    assert 60 < 450 * (box.bottom - box.top) < 130
+
+
+@pytest.mark.parametrize("height", [28, 60, 100, 200, 400])
+def test_crop_without_a_margin_is_read(classifier: Classifier, height: int) -> None:
+    for digit in STROKES:
+        picture = draw(digit, height=height, width=height / 9, size=(height + 40, height + 40))
+        rows, columns = np.flatnonzero((picture < 200).any(axis=1)), np.flatnonzero((picture < 200).any(axis=0))
+        crop = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if digit != 1:  # a bar that fills its picture may be paper as well
+            assert classifier(crop).digit == digit
+
+
+def test_best_path_weighs_shape_and_probability() -> None:
+    image = np.zeros((28, 28), dtype=np.uint8)
+    box = (0.0, 0.0, 1.0, 1.0)
+    whole, left, right = Span(0, 2, box, image, 0.7), Span(0, 1, box, image, 0.2), Span(1, 2, box, image, 0.2)
+    line = Line(2, [left, whole, right])
+    path, probability = line.best_path([0.9, 0.5, 0.9])
+    assert path == [0, 2]
+    apart, together = np.exp(-0.4), np.exp(-0.7)
+    assert probability == pytest.approx(apart * 0.9 * 0.9 / (apart + together))
+    path, probability = line.best_path([0.5, 0.9, 0.5])
+    assert path == [1]
+    assert probability == pytest.approx(together * 0.9 / (apart + together))
+
+
+def test_touching_digits_are_cut_or_unsure(classifier: Classifier) -> None:
+    size = (160, 420)
+    places = {7: 20, 2: 110, 3: 167, 4: 260, 1: 340}
+    picture = np.minimum.reduce([draw(digit, size=size, at=(35, left)) for digit, left in places.items()])
+    prediction = classifier(picture, split=True)
+    assert prediction.digit == "72341" or prediction.status == "unsure"
+
+
 def test_separate_strokes_of_a_digit_are_merged(classifier: Classifier) -> None:
     picture = draw(4)
     # lift the pen between the two strokes
@@ -236,8 +317,8 @@ def test_separate_strokes_of_a_digit_are_merged(classifier: Classifier) -> None:
 def test_stroke_width_is_brought_near_to_mnists() -> None:
     shares = []
     for width in (2, 9, 24):
-        (seen,) = find_digits(draw(7, width=width).astype(np.float32) / 255)
-        shares.append((seen > 127).sum())
+        ((span,),) = (line.spans for line in find_writing(draw(7, width=width).astype(np.float32) / 255))
+        shares.append((span.image > 127).sum())
     # as drawn, the areas are 1 : 4 : 12
     assert shares[2] / shares[0] < 6
 

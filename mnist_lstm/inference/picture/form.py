@@ -1,12 +1,13 @@
 """Bring the ink of a digit into MNIST's form, and recognise images that have it already."""
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from mnist_lstm.data.format import BOX, SIZE, place
-from mnist_lstm.inference.picture.ground import Grey, Mask
+from mnist_lstm.inference.picture.ink import Grey
+from mnist_lstm.inference.picture.morphology import Mask
 
 Images = npt.NDArray[np.uint8]
 
@@ -37,8 +38,8 @@ def is_mnist(images: Images) -> Mask:
 
 def stroke_width(mask: Mask) -> float:
     """Return the median width of the strokes in pixels: twice the distance from their middle line to the paper."""
-    distance = ndimage.distance_transform_edt(np.pad(mask, 1))
-    ridge = (distance > 0) & (distance == ndimage.maximum_filter(distance, 3))
+    distance = _distance(np.pad(mask, 1))
+    ridge = (distance > 0) & (distance == cv2.dilate(distance, np.ones((3, 3), np.uint8)))
     return 2 * float(np.median(distance[ridge])) - 1
 
 
@@ -48,7 +49,7 @@ def to_mnist(ink: Grey) -> Images:
     height, width = ink.shape
     scale = fine * BOX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    drawn = np.pad(np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)), 3 * fine)
+    drawn: npt.NDArray[np.floating] = np.pad(_resize(ink, size), 3 * fine)
     # a hair line fades when it is reduced
     drawn = drawn / min(1.0, max(0.05, float(np.percentile(drawn[drawn > 0.04], 80)))) if drawn.max() > 0.04 else drawn
     mask = drawn > 0.5
@@ -56,8 +57,18 @@ def to_mnist(ink: Grey) -> Images:
         stroke = stroke_width(mask) / fine
         wanted = min(max(stroke, THINNEST), THICKEST)
         if stroke != wanted:
-            outside, inside = ndimage.distance_transform_edt(~mask), ndimage.distance_transform_edt(mask)
+            outside, inside = _distance(~mask), _distance(mask)
             edge = outside - inside + np.where(mask, 0.5, -0.5)  # distance to the stroke's edge, negative within
             drawn = 0.5 + ((wanted - stroke) / 2 * fine - edge) / fine
     drawn = np.clip(drawn, 0, 1)
     return place(np.rint(255 * np.where(drawn < 0.06, 0, drawn)).astype(np.uint8))
+
+
+def _distance(mask: Mask) -> Grey:
+    """Return the distance of each pixel of the mask to the nearest pixel outside it."""
+    result: Grey = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return result
+
+
+def _resize(ink: Grey, size: tuple[int, int]) -> Grey:
+    return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC))

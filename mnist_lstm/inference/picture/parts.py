@@ -1,0 +1,100 @@
+"""Connected parts of the ink, and what tells a stroke from a shadow, a stain or bare paper."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_lstm.inference.picture.ink import Ink
+from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, label
+from mnist_lstm.inference.picture.rulings import remove_rulings
+
+MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part of the ink.
+
+    Attributes:
+        label: its value in the labelled picture.
+        left, top, right, bottom: bounding box in pixels, half-open like a slice.
+        area: in pixels.
+        stroke: width of its stroke in pixels, where it is widest but for a tenth.
+        level: strength of its ink.
+        sharpness: share of its strength that is lost just outside it, about 0 for a soft shadow, 1 for a stroke.
+        excess: share of its strength above the median of its surroundings; paper between strokes has none.
+        edges: number of edges of the picture that it touches.
+    """
+
+    label: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: int
+    stroke: float
+    level: float
+    sharpness: float
+    excess: float
+    edges: int
+
+    @property
+    def width(self) -> int:
+        """Return the width in pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Return the height in pixels."""
+        return self.bottom - self.top
+
+    @property
+    def side(self) -> int:
+        """Return the longer side in pixels."""
+        return max(self.width, self.height)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Return the index of the bounding box in a picture."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
+    """Return the parts of the ink, the largest first, the labelled picture, and the ink of printed lines and boxes."""
+    inked = ink.strength > ink.weak
+    mask = remove_rulings(inked)
+    labels, boxes = label(mask)
+    distance = depth(mask)
+    height, width = mask.shape
+    parts = []
+    for number in (np.argsort(-boxes[1:, 4], kind="stable")[:MAX_PARTS] + 1).tolist():
+        left, top, wide, high, area = boxes[number].tolist()
+        if area < 4:
+            break
+        box = slice(top, top + high), slice(left, left + wide)
+        own = labels[box] == number
+        strength, depths = ink.strength[box][own], distance[box][own]
+        if strength.max() < ink.strong:
+            continue
+        level = float(np.percentile(strength, 80))
+        stroke = 2 * float(np.percentile(depths[depths >= min(1.0, depths.max())], 90))
+        excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
+        reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
+        sharpness = _lost(ink, labels, number, box, reach) / max(level, 1e-6)
+        edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
+        place = (left, top, left + wide, top + high)
+        parts.append(Part(number, *place, area, stroke, level, sharpness, excess, edges))
+    return parts, labels, inked & ~mask
+
+
+def _lost(ink: Ink, labels: Labels, number: int, box: tuple[slice, slice], reach: int) -> float:
+    """Return how much less ink there is ``reach`` pixels outside a part than within ``reach`` pixels of its rim."""
+    rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in box)
+    strength, around = ink.strength[rows, columns], labels[rows, columns]
+    own = around == number
+    size = 2 * reach + 1
+    outside = dilate(own, size, size) & ~dilate(own, size - 2, size - 2) & (around == 0)
+    if not outside.any():
+        return float(np.median(strength[own]))
+    rim = own & dilate(own & ~erode(own, 3, 3), size, size)
+    return float(np.median(strength[rim]) - np.median(strength[outside]))

@@ -1,0 +1,98 @@
+"""What is printed on the sheet: ruled lines, the grid of squared paper, and the boxes of forms."""
+
+import cv2
+import numpy as np
+
+from mnist_lstm.inference.picture.morphology import Mask, dilate, erode, holes, keep_runs, label
+
+FRAME, EMPTY_FRAME = 0.88, 0.95  # share of its smallest rectangle that the hole of a frame fills; that of an 8, 0.8
+
+
+def remove_rulings(mask: Mask) -> Mask:
+    """Remove lines, grids and boxes from a mask of ink."""
+    return _without_lines(mask) & _without_frames(mask)
+
+
+def is_frame(mask: Mask, share: float) -> bool:
+    """Return whether a part of the ink has a large hole that fills its smallest rectangle by at least ``share``."""
+    if min(mask.shape) < 12:
+        return False
+    return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in holes(np.pad(mask, 1)))
+
+
+def is_straight(mask: Mask) -> bool:
+    """Return whether a part of the ink consists of horizontal and vertical lines nearly as long as itself."""
+    height, width = mask.shape
+    runs = keep_runs(mask, 1, max(3, round(0.4 * width))) | keep_runs(mask, max(3, round(0.4 * height)), 1)
+    return bool(runs.sum() > 0.65 * mask.sum())
+
+
+def _without_lines(mask: Mask) -> Mask:
+    """Remove straight thin lines from edge to edge."""
+    if min(mask.shape) < 40:
+        return mask
+    level, rows = _horizontal_lines(mask)
+    upright, columns = _horizontal_lines(np.ascontiguousarray(mask.T))
+    rest: Mask = mask & ~level & ~upright.T
+    if max(rows, columns) == 1:
+        # in a close crop, the bar of a 7 or the foot of a 2 runs from edge to edge as well
+        inked = [np.flatnonzero(rest.sum(axis=axis) > 1) for axis in (1, 0)]
+        if any(at.size and np.ptp(at) > 0.7 * side for at, side in zip(inked, mask.shape, strict=True)):
+            return mask
+    return rest
+
+
+def _horizontal_lines(mask: Mask) -> tuple[Mask, int]:
+    """Find lines, also slightly tilted ones; return their pixels, without crossing strokes, and their number."""
+    height, width = mask.shape
+    none = np.zeros_like(mask), 0
+    if width < 0.4 * height:
+        return none  # in a strip of digits, strokes are as long as the strip is high
+    length = max(8, round(0.15 * width))
+    # a tilted line moves up or down: widen the ink by a pixel on either side
+    framed = np.pad(dilate(mask, 3, 1), ((0, 0), (length, length)), mode="edge")
+    labels, boxes = label(keep_runs(framed, 1, length)[:, length:-length])
+    lengths, thickness = boxes[:, 2], boxes[:, 4] / boxes[:, 2]
+    is_line = (thickness <= max(6, 0.08 * height)) & (lengths >= 0.9 * width)
+    is_broken = (thickness <= max(5, 0.012 * height)) & (lengths >= 0.4 * width)
+    # shadows and strokes break the lines of a sheet; a digit may have one such bar, but not three
+    if min(mask.shape) >= 200 and is_broken[1:].sum() >= 3:
+        is_line = is_broken
+    is_line[0] = False
+    if not is_line.any():
+        return none
+    lines = dilate(is_line[labels], 3, 1) & mask
+    # where a stroke crosses a line, the ink is taller than the line
+    crossing = keep_runs(mask, int(2 * np.median(thickness[is_line])) + 1, 1)
+    return lines & ~crossing, int(is_line.sum())
+
+
+def _without_frames(mask: Mask) -> Mask:
+    """Remove the ink around rectangular holes that hold something, and around strictly rectangular ones."""
+    ink = np.pad(mask, 1)
+    rest = ink.copy()
+    for hole, share in holes(ink):
+        left, top, width, height = cv2.boundingRect(hole)
+        if share < FRAME or min(width, height) < max(12, 0.02 * max(mask.shape)):
+            continue
+        reach = max(2, round(0.15 * min(width, height)))
+        window = slice(max(0, top - reach), top + height + reach), slice(max(0, left - reach), left + width + reach)
+        filled = np.zeros(ink[window].shape, np.uint8)
+        cv2.drawContours(filled, [hole], -1, 1, cv2.FILLED, offset=(-window[1].start, -window[0].start))
+        area = filled.view(np.bool_)
+        inner = erode(area, 5, 5)
+        if share >= EMPTY_FRAME or (ink[window] & inner).sum() >= 0.01 * inner.sum():
+            rest[window] &= inner | ~_with_frame(area, ink[window], reach)
+    return rest[1:-1, 1:-1]
+
+
+def _with_frame(hole: Mask, ink: Mask, reach: int) -> Mask:
+    """Grow a hole over the frame around it, until at most half of the next pixels are ink."""
+    grown = erode(hole, 3, 3)
+    for _ in range(reach):
+        shell = dilate(grown, 3, 3) & ~grown
+        grown = grown | shell
+        is_beyond = (shell & ~hole).sum() > 0.9 * shell.sum()
+        if is_beyond and (ink & shell).sum() < 0.5 * shell.sum():
+            break
+    return grown
