@@ -63,9 +63,7 @@ def table(shape: tuple[int, int], rng: np.random.Generator, *, dark: bool | None
     return np.clip(colour * (1 + rng.uniform(0.03, 0.12) * texture[..., None]), 0, 1).astype(np.float32)
 
 
-def put_on_table(
-    sheet: Colours, shape: tuple[int, int], share: float, rng: np.random.Generator
-) -> tuple[Colours, list[tuple[float, float]]]:
+def put_on_table(sheet: Colours, shape: tuple[int, int], share: float, rng: np.random.Generator) -> Colours:
     """Photograph a sheet on a table at an angle.
 
     Args:
@@ -73,9 +71,6 @@ def put_on_table(
         shape: height and width of the photo.
         share: of the photo's sides that the sheet takes; above 1 it is cut off at the edges.
         rng: for the place and angle.
-
-    Returns:
-        The photo, and the four corners of the sheet in it.
     """
     height, width = shape
     scale = share * min(height / sheet.shape[0], width / sheet.shape[1])
@@ -100,7 +95,7 @@ def put_on_table(
         moved = np.roll(cover, rng.integers(1, 6, 2), axis=(0, 1))
         surface = surface * (1 - np.float32(0.4) * moved)
     photo = np.asarray(warped, np.float32) / np.float32(255) * cover + surface * (1 - cover)
-    return photo.astype(np.float32), [(float(x), float(y)) for x, y in corners]
+    return photo.astype(np.float32)
 
 
 def put_objects(photo: Colours, free: npt.NDArray[np.bool_], rng: np.random.Generator) -> Colours:

@@ -154,7 +154,7 @@ def _photograph(kind: str, name: str, sheet: Colours, ink: Plane, rng: np.random
             shape = (round(shape[0] * rng.uniform(1, 1.4)), round(shape[1] * rng.uniform(1, 1.4)))
         if kind == "note":
             shape = (round(shape[0] / share**0.7), round(shape[1] / share**0.7))
-        sheet, _ = camera.put_on_table(sheet, shape, share, rng)
+        sheet = camera.put_on_table(sheet, shape, share, rng)
     if kind == "objects":
         margin = max(3, round(0.02 * min(ink.shape)))
         rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))

@@ -157,7 +157,7 @@ def _cut(part: Piece, height: float, width: float, labels: Labels) -> list[Piece
         if rows.size:
             x, y = part.left + left, part.top
             box = (x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1)
-            pieces.append(Piece(part.labels, *box, part.stroke, bool(cuts)))
+            pieces.append(Piece(*box, part.labels, part.stroke, bool(cuts)))
     return pieces
 
 

@@ -12,31 +12,13 @@ MAX_PARTS = 3000  # only this many of the largest parts are considered: noise fa
 
 
 @dataclass(frozen=True)
-class Part:
-    """A connected part of the ink.
+class Bounds:
+    """A bounding box in pixels, half-open like a slice."""
 
-    Attributes:
-        label: its value in the labelled picture.
-        left, top, right, bottom: bounding box in pixels, half-open like a slice.
-        area: in pixels.
-        stroke: width of its stroke in pixels, where it is widest but for a tenth.
-        level: strength of its ink.
-        sharpness: share of its strength that is lost just outside it, about 0 for a soft shadow, 1 for a stroke.
-        excess: share of its strength above the median of its surroundings; paper between strokes has none.
-        edges: number of edges of the picture that it touches.
-    """
-
-    label: int
     left: int
     top: int
     right: int
     bottom: int
-    area: int
-    stroke: float
-    level: float
-    sharpness: float
-    excess: float
-    edges: int
 
     @property
     def width(self) -> int:
@@ -47,6 +29,29 @@ class Part:
     def height(self) -> int:
         """Return the height in pixels."""
         return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Part(Bounds):
+    """A connected part of the ink.
+
+    Attributes:
+        label: its value in the labelled picture.
+        area: in pixels.
+        stroke: width of its stroke in pixels, where it is widest but for a tenth.
+        level: strength of its ink.
+        sharpness: share of its strength that is lost just outside it, about 0 for a soft shadow, 1 for a stroke.
+        excess: share of its strength above the median of its surroundings; paper between strokes has none.
+        edges: number of edges of the picture that it touches.
+    """
+
+    label: int
+    area: int
+    stroke: float
+    level: float
+    sharpness: float
+    excess: float
+    edges: int
 
     @property
     def side(self) -> int:
@@ -83,7 +88,7 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         sharpness = _lost(ink, labels, number, box, reach) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        parts.append(Part(number, *place, area, stroke, level, sharpness, excess, edges))
+        parts.append(Part(*place, number, area, stroke, level, sharpness, excess, edges))
     return parts, labels, inked & ~mask
 
 

@@ -8,39 +8,24 @@ import numpy.typing as npt
 
 from mnist_lstm.inference.picture.ink import SMALL
 from mnist_lstm.inference.picture.morphology import Labels
-from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.parts import Bounds, Part
 
 NOISE = 3  # pixels: salt and pepper break the strokes of a small picture
 
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Bounds):
     """Ink of a digit or of several that touch: parts, or a slice of one.
 
     Attributes:
         labels: of the parts, in ascending order.
-        left, top, right, bottom: bounding box in pixels, half-open like a slice.
         stroke: width of its widest stroke in pixels.
         is_cut: whether it is a slice of a part, the columns from left to right.
     """
 
     labels: tuple[int, ...]
-    left: int
-    top: int
-    right: int
-    bottom: int
     stroke: float
     is_cut: bool = False
-
-    @property
-    def width(self) -> int:
-        """Return the width in pixels."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        """Return the height in pixels."""
-        return self.bottom - self.top
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -49,11 +34,11 @@ class Piece:
 
     def __or__(self, other: "Piece") -> "Piece":
         return Piece(
-            tuple(sorted({*self.labels, *other.labels})),
             min(self.left, other.left),
             min(self.top, other.top),
             max(self.right, other.right),
             max(self.bottom, other.bottom),
+            tuple(sorted({*self.labels, *other.labels})),
             max(self.stroke, other.stroke),
             self.is_cut or other.is_cut,
         )
@@ -61,7 +46,7 @@ class Piece:
 
 def arrange(parts: list[Part], labels: Labels) -> list[list[Piece]]:
     """Merge the strokes of each digit; return lines from the top, each from left to right."""
-    pieces = [Piece((part.label,), part.left, part.top, part.right, part.bottom, part.stroke) for part in parts]
+    pieces = [Piece(part.left, part.top, part.right, part.bottom, (part.label,), part.stroke) for part in parts]
     if not pieces:
         return []
     height = digit_height(pieces)
