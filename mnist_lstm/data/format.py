@@ -17,6 +17,9 @@ BOX = 20
 
 CLASS_NAMES = tuple("0123456789")
 
+NO_DIGIT = -1
+"""Label of an image that is no digit."""
+
 MEAN = 0.1307
 STD = 0.3081
 """Mean and standard deviation of the 60,000 training images, as grey levels from 0 (paper) to 1 (ink)."""

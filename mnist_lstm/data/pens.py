@@ -226,6 +226,11 @@ def strokes(digit: int, hand: Hand, rng: np.random.Generator, forms: dict[int, t
     form = forms[digit][int((hand.choice * 997 + digit * 0.37) % 1 * len(forms[digit]))]
     if rng.random() < 0.15:
         form = forms[digit][rng.integers(len(forms[digit]))]
+    return trace(form, hand, rng)
+
+
+def trace(form: Form, hand: Hand, rng: np.random.Generator) -> Strokes:
+    """Return the strokes of a form, as `strokes` does; what is more than twice as wide as high gets the width 2."""
     turn = rng.normal(0, hand.turn)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     result = []
@@ -239,8 +244,8 @@ def strokes(digit: int, hand: Hand, rng: np.random.Generator, forms: dict[int, t
         result.append(_smooth(path))
     every = np.concatenate(result)
     low = every.min(axis=0)
-    height = np.ptp(every[:, 1])
-    return [(path - low) / height for path in result]
+    width, height = np.ptp(every, axis=0)
+    return [(path - low) / max(height, width / 2) for path in result]
 
 
 def draw(paths: Strokes, height: float, width: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -21,7 +21,9 @@ MAX_BYTES = 2**31
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """What weights may be stored as."""
 
-OTHER_OPTIONS = frozenset({"optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"})
+OTHER_OPTIONS = frozenset(
+    {"optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing", "no_digit_weight"}
+)
 """Hyper-parameters of `mnist_lstm.training.module.DigitClassifier` that say nothing about the network."""
 
 DAMAGED = "is not a checkpoint, or is cut short or damaged"

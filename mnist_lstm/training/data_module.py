@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from mnist_lstm.data import datasets
+from mnist_lstm.data import datasets, drawn
 from mnist_lstm.data.format import normalise
 from mnist_lstm.data.idx import read_images
 from mnist_lstm.errors import InputError
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor | None]
 EVAL_BATCH_SIZE = 1000
 """Images per batch in validation, test and prediction, which keep no gradients."""
 
-BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "augment")
+BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "augment", "other_hands", "no_digits")
 """Options that checkpoints keep: what batches are made of, not where a machine keeps its files."""
 
 
@@ -73,6 +73,10 @@ class MNISTDataModule(LightningDataModule):
         split_seed: Seed of the split, separate from seed_everything, so that runs with several seeds are compared on
             the same validation images.
         augment: Distort the training images at random, each image anew in each epoch.
+        other_hands: Share of the training images, less than 1, that are in other hands than MNIST's: drawn by pens, and
+            the digits of digits.
+        no_digits: Share of the training images, less than 1, that are letters, scribbles, blots, two digits in one and
+            parts of digits, with the label -1; see no_digit_weight.
         on_device: Keep all images on the device, so that no batch is copied; for one GPU (47 MB).
         num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation.
         predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.
@@ -89,6 +93,8 @@ class MNISTDataModule(LightningDataModule):
         split: datasets.Split = "random",
         split_seed: int = 0,
         augment: bool = False,
+        other_hands: float = 0.0,
+        no_digits: float = 0.0,
         on_device: bool = False,
         num_workers: int = 0,
         predict_images: str | None = None,
@@ -100,6 +106,8 @@ class MNISTDataModule(LightningDataModule):
             ("val_size", val_size, val_size is None or val_size >= 0, "at least 0"),
             ("split", split, split in ("random", "writers"), "random or writers"),
             ("split_seed", split_seed, 0 <= split_seed < 2**32, f"from 0 to {2**32 - 1}"),
+            ("other_hands", other_hands, 0 <= other_hands < 1, "at least 0 and less than 1"),
+            ("no_digits", no_digits, 0 <= no_digits < 1 - other_hands, "at least 0, and with other_hands less than 1"),
             ("num_workers", num_workers, num_workers >= 0, "at least 0"),
             ("num_workers", num_workers, not (on_device and num_workers), "0 with on_device: nothing is loaded"),
         ):
@@ -140,7 +148,7 @@ class MNISTDataModule(LightningDataModule):
         if stage in ("fit", "validate") and "train" not in self._parts:
             options = {name: self.hparams[name] for name in ("val_size", "split", "split_seed")}
             train, val = datasets.load_train_and_val(self.hparams["dataset"], self.data_dir, **options)
-            self._parts |= {"train": DigitImages(*train, device), "val": DigitImages(*val, device)}
+            self._parts |= {"train": DigitImages(*self._with_drawn(train), device), "val": DigitImages(*val, device)}
         if stage == "predict" and self.predict_images is not None:
             self._parts[stage] = DigitImages(read_images(self.predict_images), device=device)
         elif stage in ("test", "predict") and stage not in self._parts:
@@ -182,6 +190,15 @@ class MNISTDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue shuffling from a checkpoint."""
         self._shuffling.set_state(state_dict["shuffling"])
+
+    def _with_drawn(self, digits: datasets.Digits) -> datasets.Digits:
+        """Add the images that are drawn, so that they have their share of all."""
+        other_hands, no_digits = self.hparams["other_hands"], self.hparams["no_digits"]
+        if not other_hands + no_digits:
+            return digits
+        total = len(digits.labels) / (1 - other_hands - no_digits)
+        more = drawn.draw_other_hands(round(total * other_hands))
+        return drawn.join(digits, more, drawn.draw_no_digits(round(total * no_digits), drawn.join(digits, more)))
 
     def _resolve(self, name: datasets.Name) -> None:
         datasets.check_split(name, self.hparams["split"], self.hparams["val_size"])

@@ -3,6 +3,8 @@
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from mnist_lstm.data.format import NO_DIGIT
+
 
 def logs_at(trainer: Trainer, step: int) -> bool:
     """Return whether a trainer logs after a step."""
@@ -22,17 +24,19 @@ class IntervalMetrics:
 
     def reset(self) -> None:
         """Start a new interval."""
-        self.batches = self.images = 0
+        self.batches = 0
         self._loss: Tensor | float = 0.0
         self._correct: Tensor | int = 0
+        self._digits: Tensor | int = 0
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits ``(N, num_classes)`` and labels ``(N,)``."""
         self.batches += 1
-        self.images += len(labels)
         self._loss = self._loss + loss.detach()
         self._correct = self._correct + (logits.detach().argmax(dim=1) == labels).sum()
+        self._digits = self._digits + (labels != NO_DIGIT).sum()
 
     def compute(self) -> dict[str, float]:
-        """Return mean loss per batch and accuracy, 0 to 1, of the interval, which must have a batch."""
-        return {"train/loss": float(self._loss) / self.batches, "train/acc": int(self._correct) / self.images}
+        """Return mean loss per batch and accuracy on digits, 0 to 1, of the interval, which must have a batch."""
+        digits = max(1, int(self._digits))  # a small batch may be all letters and scribbles
+        return {"train/loss": float(self._loss) / self.batches, "train/acc": int(self._correct) / digits}

@@ -11,13 +11,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from mnist_lstm.data.format import SIZE
+from mnist_lstm.data.format import NO_DIGIT, SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.network.model import RowLSTM, check_shape
 from mnist_lstm.network.options import with_current_names
 from mnist_lstm.training.callbacks.checkpoints import ExactResume
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.data_module import Batch
+from mnist_lstm.training.loss import loss_with_no_digits
 from mnist_lstm.training.metrics import IntervalMetrics, logs_at
 from mnist_lstm.training.schedule import Schedule, learning_rate_factor
 
@@ -35,6 +36,8 @@ class DigitClassifier(LightningModule):
         schedule: Learning rate by step. one_cycle: up for 30 % of the run, then down (Smith & Topin 2018). cosine:
             down from the start. constant.
         label_smoothing: Share of the target spread over all classes, at least 0 and less than 1 (Szegedy et al. 2016).
+        no_digit_weight: Weight of the loss of training images that are no digit (data.no_digits): the divergence of the
+            answer from all classes being as likely (Hendrycks et al. 2019).
         **network: fields of `NetworkOptions`.
     """
 
@@ -45,6 +48,7 @@ class DigitClassifier(LightningModule):
         weight_decay: float | None = None,
         schedule: Schedule = "one_cycle",
         label_smoothing: float = 0.0,
+        no_digit_weight: float = 0.0,
         **network: Any,
     ) -> None:
         super().__init__()
@@ -54,6 +58,7 @@ class DigitClassifier(LightningModule):
             ("weight_decay", weight_decay, weight_decay is None or 0 <= weight_decay < math.inf, "at least 0"),
             ("schedule", schedule, schedule in ("one_cycle", "cosine", "constant"), "one_cycle, cosine or constant"),
             ("label_smoothing", label_smoothing, 0 <= label_smoothing < 1, "at least 0 and less than 1"),
+            ("no_digit_weight", no_digit_weight, 0 <= no_digit_weight < math.inf, "at least 0"),
         )
         for name, value, accepted, wanted in own:
             if not accepted:
@@ -84,7 +89,10 @@ class DigitClassifier(LightningModule):
         if labels is None:
             raise InputError("training and evaluation need labels")
         logits = self(images)  # (N, 10)
-        return F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"]), logits, labels
+        smoothing, weight = self.hparams["label_smoothing"], self.hparams["no_digit_weight"]
+        if weight:
+            return loss_with_no_digits(logits, labels, weight, smoothing), logits, labels
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=NO_DIGIT), logits, labels
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""

@@ -12,7 +12,7 @@ from conftest import TEST_SIZE, TRAIN_SIZE, write_archive
 
 from mnist_lstm.data import mnist_files
 from mnist_lstm.data.datasets import load_sklearn_digits
-from mnist_lstm.data.format import MEAN, SIZE, STD, normalise, place
+from mnist_lstm.data.format import MEAN, NO_DIGIT, SIZE, STD, normalise, place
 from mnist_lstm.errors import InputError
 from mnist_lstm.training.data_module import DigitImages, MNISTDataModule
 
@@ -283,3 +283,25 @@ def test_normalised_mnist_has_mean_0_and_standard_deviation_1(real_mnist: Path) 
     assert len(images) == 60_000
     assert abs(images.mean()) < 1e-3
     assert abs(images.std() - 1) < 1e-3
+
+
+def test_drawn_images_have_their_share_of_the_training_images(archives: Path) -> None:
+    plain, mixed = (
+        MNISTDataModule(archives=str(archives), other_hands=hands, no_digits=none)
+        for hands, none in ((0.0, 0.0), (0.25, 0.125))
+    )
+    for module in (plain, mixed):
+        module.prepare_data()
+        module.setup("fit")
+    before, after = (module._parts["train"] for module in (plain, mixed))
+    assert torch.equal(after.images[: len(before)], before.images)
+    assert len(after) == pytest.approx(len(before) / 0.625, abs=1)
+    labels = after.labels
+    assert int((labels == NO_DIGIT).sum()) == pytest.approx(0.125 * len(after), abs=1)
+    assert len(mixed._parts["val"]) == len(plain._parts["val"])
+
+
+@pytest.mark.parametrize(("hands", "none"), [(1.0, 0.0), (-0.1, 0.0), (0.0, 1.0), (0.6, 0.4), (0.0, float("nan"))])
+def test_shares_of_drawn_images_leave_some_for_the_data_set(hands: float, none: float) -> None:
+    with pytest.raises(InputError, match=r"other_hands|no_digits"):
+        MNISTDataModule(other_hands=hands, no_digits=none)

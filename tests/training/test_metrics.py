@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mnist_lstm.data.format import NO_DIGIT
 from mnist_lstm.errors import TrainingError
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.metrics import IntervalMetrics
@@ -22,6 +23,15 @@ def test_metrics_average_over_the_interval() -> None:
     interval.reset()
     interval.update(torch.tensor(4.0), logits(5), torch.tensor([6]))
     assert interval.compute() == {"train/loss": 4.0, "train/acc": 0.0}
+
+
+def test_accuracy_is_that_of_the_digits() -> None:
+    interval = IntervalMetrics()
+    interval.update(torch.tensor(1.0), logits(1, 2, 3, 4), torch.tensor([1, NO_DIGIT, 4, NO_DIGIT]))
+    assert interval.compute()["train/acc"] == 0.5
+    interval.reset()
+    interval.update(torch.tensor(1.0), logits(1), torch.tensor([NO_DIGIT]))
+    assert interval.compute()["train/acc"] == 0
 
 
 def test_metrics_keep_neither_graph_nor_logits() -> None:

@@ -118,6 +118,8 @@ def test_a_checkpoint_is_plain_data_and_rebuilds_the_classifier(data: MNISTDataM
         "split": "random",
         "split_seed": 0,
         "augment": False,
+        "other_hands": 0.0,
+        "no_digits": 0.0,
     }
     model = DigitClassifier.load_from_checkpoint(path, weights_only=True)
     assert model.hparams["hidden_size"] == 16
