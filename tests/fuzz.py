@@ -3,7 +3,7 @@
     python tests/fuzz.py 5000
 
 Each case may take `MAX_SECONDS`, and memory may grow by `MAX_MIB`. Run in a process of its own: the peak of memory is
-that of the whole process.
+that of the whole process. A PDF page is drawn in another process, which has limits of its own.
 """
 
 import gzip
@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import torch
 from PIL import Image
 
@@ -50,6 +51,8 @@ def seeds() -> dict[str, bytes]:
         "TIFF F": Image.fromarray(drawn.astype(np.float32)),
         "WEBP": grey.convert("RGB"),
         "PPM": grey.convert("RGB"),
+        "AVIF": grey.convert("RGB"),
+        "PDF": grey,
     }.items():
         buffer = io.BytesIO()
         image.save(buffer, name.split()[0])
@@ -57,6 +60,12 @@ def seeds() -> dict[str, bytes]:
     buffer = io.BytesIO()
     grey.save(buffer, "TIFF", compression="tiff_lzw")
     files["TIFF LZW"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    grey.save(buffer, "TIFF", save_all=True, append_images=[grey, grey])
+    files["TIFF, 3 pages"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(grey.convert("RGB")).save(buffer)
+    files["HEIC"] = buffer.getvalue()
     for dtype in (np.uint8, np.float32):
         buffer = io.BytesIO()
         np.save(buffer, np.stack([drawn] * 3).astype(dtype))

@@ -12,7 +12,10 @@ from PIL import Image
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.data.idx import MAX_PIXELS
 from mnist_lstm.errors import InputError
-from mnist_lstm.inference.read import WORK_SIDE, Levels, from_image, read_picture, to_unit, too_large
+from mnist_lstm.inference.pages import read_picture
+from mnist_lstm.inference.read import WORK_SIDE, Picture, from_image, to_unit, too_large
+
+FLAT = SIZE * SIZE  # values of an image in MNIST's size, as one row
 
 
 def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
@@ -29,15 +32,21 @@ def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
         return iter(images), False
     if channels_first(array.shape):
         array = np.moveaxis(array, 1, -1)  # (N, C, H, W) to (N, H, W, C)
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4) and not isinstance(images, torch.Tensor)):
+    if array.ndim == 2 and array.shape[1] == FLAT and len(array) > 1:
+        raise InputError(
+            f"array of shape {by(array.shape)}: pass array.reshape(-1, {SIZE}, {SIZE}) if it holds {len(array):,} "
+            f"images of {SIZE}x{SIZE}, or [array] if it is one picture, {FLAT} pixels wide"
+        )
+    coloured = array.ndim == 3 and array.shape[2] in (1, 3, 4) and not isinstance(images, torch.Tensor)
+    if array.ndim == 2 or array.shape == (FLAT,) or coloured:
         return iter([array]), True
     if array.ndim not in (3, 4):
         raise InputError(f"array of shape {by(array.shape)}: expected (height, width) or (N, height, width)")
     return iter(array), False
 
 
-def read_any(picture: Any) -> tuple[Levels, Image.Image]:
-    """Read one path, PIL image, array or tensor; return the same as `read_picture`."""
+def read_any(picture: Any) -> Picture:
+    """Read one path, PIL image, array or tensor; see `Picture`."""
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
     if isinstance(picture, Image.Image):
@@ -51,14 +60,17 @@ def read_any(picture: Any) -> tuple[Levels, Image.Image]:
     raise _not_a_picture(picture)
 
 
-def from_array(array: npt.NDArray[Any]) -> tuple[Levels, Image.Image]:
-    """Read one picture in an array; return the same as `read_picture`.
+def from_array(array: npt.NDArray[Any]) -> Picture:
+    """Read one picture in an array; see `Picture`.
 
-    The array is ``(height, width)``, or ``(height, width, C)`` with C = 1 (grey), 3 (RGB) or 4 (RGBA): bool, integers
-    up to 255 or 65,535, or floats from 0 to 1 or to 255. The maximum decides which range it is.
+    The array is ``(height, width)``, or ``(height, width, C)`` with C = 1 (grey), 3 (RGB) or 4 (RGBA), or a flat image
+    of 28x28, ``(784,)`` or ``(1, 784)``. Values are bool, integers up to 255 or 65,535, or floats from 0 to 1 or to
+    255. The maximum decides which range it is.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
+    if array.shape in ((FLAT,), (1, FLAT)):
+        array = array.reshape(SIZE, SIZE)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise InputError(f"has shape {by(array.shape)}; expected (height, width) or (height, width, 3 or 4)")
     if not array.size:

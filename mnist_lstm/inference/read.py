@@ -1,12 +1,11 @@
-"""Read picture files and PIL images as grey levels; files need not be trusted.
+"""Open picture files, and read PIL images as grey levels; files need not be trusted.
 
 A file with more than `MAX_PIXELS` pixels is refused by its header, before anything is decoded. Only the formats in
-`FORMATS` are tried. Of an animation, the first frame is read.
+`FORMATS` are tried, and HEIC and AVIF.
 """
 
 import contextlib
 import io
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -15,15 +14,17 @@ from PIL import Image, UnidentifiedImageError
 
 from mnist_lstm.data.idx import MAX_PIXELS
 from mnist_lstm.errors import InputError
+from mnist_lstm.inference.photos import open_photo, photo_format
 
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """Grey levels ``(height, width)``: uint8 from 0 (black) to 255 (white), or float32 from 0 to 1."""
 
+Picture = tuple[Levels, Image.Image]
+"""The grey levels of a picture and the picture itself, both upright and at most `WORK_SIDE` pixels wide and high."""
+
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-# files of a folder that are read; a file named on the command line may have any name
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 MAX_WEBP_PIXELS = 16_000_000  # WebP's decoder takes 16 bytes per pixel, four times as much as others
-MAX_BYTES = 256 * 2**20  # of a picture from a pipe; 64 megapixels take less, even uncompressed
+MAX_BYTES = 256 * 2**20  # of a file that is read into memory; 64 megapixels take less, even uncompressed
 WORK_SIDE = 1024  # longer side in pixels to which pictures are reduced: a digit that fills a tenth is still 50 high
 
 _TURNS = {  # how to turn a photo upright, by its EXIF orientation
@@ -37,65 +38,32 @@ _TURNS = {  # how to turn a photo upright, by its EXIF orientation
 }
 
 
-def read_picture(file: str | Path | BinaryIO) -> tuple[Levels, Image.Image]:
-    """Read a picture from a path, or from an open binary file; the content of a pipe is kept in memory.
-
-    Returns its grey levels and the picture itself, both upright and at most `WORK_SIDE` pixels on the longer side. The
-    message of an `InputError` does not name the file.
-    """
+def open_image(file: BinaryIO) -> Image.Image:
+    """Open a picture in a seekable file, but do not decode it: `from_image` first checks its size."""
+    kind = photo_format(file.read(256))
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if kind is not None and size > MAX_BYTES:
+        raise too_many_bytes()
     try:
-        if isinstance(file, (str, Path)):
-            with open(file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
-                return _decode(opened)
-        if file.seekable():
-            return _decode(file)
-        data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"is larger than {MAX_BYTES // 2**20} MiB; make it smaller")
-        return _decode(io.BytesIO(data))
+        return Image.open(file, formats=FORMATS) if kind is None else open_photo(file, kind)
     except InputError:
         raise
-    except (OSError, ValueError) as error:
-        raise unreadable(error) from error
-
-
-def unreadable(error: OSError | ValueError) -> InputError:
-    """Return the error for a file that cannot be opened or read; a null byte in its name is a ValueError."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    return InputError(f"cannot be read ({reason or error})")
-
-
-def too_large(height: int, width: int, maximum: int) -> InputError:
-    """Return the error for a picture with more than the maximum number of pixels."""
-    return InputError(f"has {width}x{height} pixels, more than the maximum of {maximum // 10**6} megapixels")
-
-
-def _decode(file: BinaryIO) -> tuple[Levels, Image.Image]:
-    try:
-        image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise InputError(f"has more than the maximum of {MAX_PIXELS // 10**6} megapixels") from error
-    except UnidentifiedImageError as error:
-        if file.seek(0, io.SEEK_END) == 0:
-            raise InputError("is an empty file") from error
-        raise InputError(f"is not a picture in a supported format ({', '.join(FORMATS)})") from error
     except Exception as error:  # damaged headers raise all kinds of exceptions in the decoders
-        raise InputError(f"is not a picture, or is damaged ({_reason(error)})") from error
-    try:
-        return from_image(image)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"is a damaged {image.format} picture ({_reason(error)})") from error
+        if kind is not None:
+            raise InputError(f"is a damaged {kind} photo ({reason(error)})") from error
+        if not isinstance(error, UnidentifiedImageError):
+            raise InputError(f"is not a picture, or is damaged ({reason(error)})") from error
+        if not size:
+            raise InputError("is an empty file") from error
+        known = ", ".join((*FORMATS, "HEIC", "AVIF", "PDF"))
+        raise InputError(f"is not a picture in a supported format ({known})") from error
 
 
-def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) < 100 else text[:97] + "..."
-
-
-def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
-    """Read a PIL image of any mode and size, without modifying its pixels; return the same as `read_picture`."""
+def from_image(image: Image.Image) -> Picture:
+    """Read a PIL image of any mode and size, without modifying its pixels; see `Picture`."""
     width, height = image.size
     maximum = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
     if width * height > maximum:
@@ -103,14 +71,37 @@ def from_image(image: Image.Image) -> tuple[Levels, Image.Image]:
     if not width or not height:
         raise InputError(f"is empty ({width}x{height} pixels)")
     turn = None
-    with contextlib.suppress(Exception):  # a picture with damaged EXIF data is still readable
-        turn = _TURNS.get(image.getexif().get(274))  # type: ignore[arg-type]
+    if image.format != "TIFF":  # which Pillow turns itself
+        with contextlib.suppress(Exception):  # a picture with damaged EXIF data is still readable
+            turn = _TURNS.get(image.getexif().get(274))  # type: ignore[arg-type]
     if image.format in ("JPEG", "MPO"):  # MPO is Pillow's name for several JPEGs in one file, from some phones
         image.draft(None, (WORK_SIDE, WORK_SIDE))  # decode at a reduced size
     image = _reduce_to_work_side(image)
     if turn is not None:
         image = image.transpose(turn)
     return _grey(image), image
+
+
+def unreadable(error: OSError | ValueError) -> InputError:
+    """Return the error for a file that cannot be opened or read; a null byte in its name is a ValueError."""
+    cause = error.strerror if isinstance(error, OSError) else None
+    return InputError(f"cannot be read ({cause or error})")
+
+
+def too_large(height: int, width: int, maximum: int) -> InputError:
+    """Return the error for a picture with more than the maximum number of pixels."""
+    return InputError(f"has {width}x{height} pixels, more than the maximum of {maximum // 10**6} megapixels")
+
+
+def too_many_bytes() -> InputError:
+    """Return the error for a file that is too large to be read into memory."""
+    return InputError(f"is larger than {MAX_BYTES // 2**20} MiB; make it smaller")
+
+
+def reason(error: Exception) -> str:
+    """Return what a decoder says about a damaged picture, shortened."""
+    text = str(error) or type(error).__name__
+    return text if len(text) < 100 else text[:97] + "..."
 
 
 def to_unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -128,13 +119,15 @@ def _reduce_to_work_side(image: Image.Image) -> Image.Image:
         # 16 bits: Pillow supports few operations; subsampling a large picture avoids a copy
         values = np.asarray(image)[::factor, ::factor].astype(np.float32)
         return Image.fromarray(to_unit(values))
-    if image.mode in ("1", "P", "PA") and factor > 1:
+    if image.mode == "1":
+        image = image.convert("L")  # the thin strokes of a scan become grey when reduced, and would have gaps if not
+    if image.mode in ("P", "PA") and factor > 1:
         image = image.resize((max(1, image.width // factor), max(1, image.height // factor)), Image.Resampling.NEAREST)
         factor = 1
     transparent = image.has_transparency_data
     # the other modes are reduced before they are converted, which takes less memory
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or (transparent and image.mode in ("L", "RGB")):
-        image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
+        image = image.convert("RGBA" if transparent else "RGB")
     if factor > 1:
         image = _reduce(image, factor)
     if image.mode not in ("L", "RGB", "RGBA"):

@@ -1,9 +1,8 @@
 """Read pictures one by one from files, folders, array files and standard input."""
 
 import math
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,8 +15,10 @@ from mnist_lstm.console import printable
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.data.idx import MAX_PIXELS, iterate_images
 from mnist_lstm.errors import InputError
-from mnist_lstm.inference.arrays import by, channels_first, from_array
-from mnist_lstm.inference.read import SUFFIXES, Levels, read_picture, too_large, unreadable
+from mnist_lstm.inference.arrays import FLAT, by, channels_first, from_array
+from mnist_lstm.inference.folders import find_pictures
+from mnist_lstm.inference.pages import iterate_pages
+from mnist_lstm.inference.read import Levels, too_large, unreadable
 
 STDIN = "-"
 
@@ -27,7 +28,7 @@ class Source:
     """One picture, or the reason why it cannot be read."""
 
     file: str  # as named by the user; - is standard input
-    index: int | None = None  # in an array file, from 0; None for a picture file
+    index: int | None = None  # in an array file or one of several pages, from 0; None for a single picture
     levels: Levels | None = None  # None if the picture cannot be read
     image: Image.Image | None = None  # upright and reduced; None if it cannot be read
     message: str = ""  # why it cannot be read
@@ -38,10 +39,13 @@ class Source:
         return printable(self.file if self.index is None else f"{self.file}[{self.index}]")
 
 
-def expand(names: list[str]) -> list[str | Source]:
-    """Replace each folder by the pictures in it, sorted by name, or by a `Source` with the reason if there are none.
+def expand(
+    names: list[str], *, recursive: bool = False, note: Callable[[str], None] = lambda text: None
+) -> list[str | Source]:
+    """Replace each folder by the picture files in it, sorted by name; with ``recursive``, also in its subfolders.
 
-    Subfolders, symbolic links and special files in a folder are skipped: nothing outside of it is read.
+    A folder without pictures, or that cannot be read, becomes a `Source` with the reason. ``note`` is called with a
+    line about each folder in which something is skipped; see `find_pictures`.
     """
     files: list[str | Source] = []
     for name in names:
@@ -49,17 +53,21 @@ def expand(names: list[str]) -> list[str | Source]:
             if name == STDIN or not Path(name).is_dir():
                 files.append(name)
                 continue
-            with os.scandir(name) as entries:
-                inside = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-            pictures = sorted(path for path in inside if path.lower().endswith(SUFFIXES))
-            files += pictures or [Source(name, message="contains no picture files")]
+            pictures, skipped = find_pictures(name, recursive)
         except OSError as error:
             files.append(Source(name, message=str(unreadable(error))))
+            continue
+        if skipped:
+            note(f"{printable(name)}: {skipped}")
+        for path, failure in pictures.items():
+            files.append(path if failure is None else Source(path, message=str(unreadable(failure))))
+        if not pictures:
+            files.append(Source(name, message="contains no picture files"))
     return files
 
 
 def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source]:
-    """Read the files from `expand`, up to ``limit`` pictures of each array file; yield unreadable ones as well."""
+    """Read the files from `expand`, up to ``limit`` pictures or pages of each; yield unreadable ones as well."""
     for file in files:
         if isinstance(file, Source):
             yield file
@@ -68,19 +76,24 @@ def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source
             if file == STDIN:
                 if sys.stdin is None:
                     raise InputError("standard input is closed")
-                yield Source(file, None, *read_picture(sys.stdin.buffer))
+                yield from _read_pages(file, sys.stdin.buffer, limit)
                 continue
             with open(file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
                 # a pipe can be read only once: it is not checked for an array file
                 images = _array_file(opened, Path(file), limit) if opened.seekable() else None
                 if images is None:
-                    yield Source(file, None, *read_picture(opened))
+                    yield from _read_pages(file, opened, limit)
                     continue
             yield from _read_images(file, images)
         except InputError as error:
             yield Source(file, message=str(error))
         except (OSError, ValueError) as error:
             yield Source(file, message=str(unreadable(error)))
+
+
+def _read_pages(file: str, opened: BinaryIO, limit: int | None) -> Iterator[Source]:
+    for index, page in iterate_pages(opened, limit):
+        yield Source(file, index, message=str(page)) if isinstance(page, InputError) else Source(file, index, *page)
 
 
 def _read_images(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
@@ -109,14 +122,15 @@ def _array_file(opened: BinaryIO, path: Path, limit: int | None) -> Iterator[npt
 
 
 def _npy_images(path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]]:
-    """Return the images of a NumPy file: ``(N, H, W)``, ``(N, H, W, C)``, ``(N, 784)``, or one ``(H, W)``."""
+    """Return the images of a NumPy file: ``(N, H, W[, C])`` or ``(N, 784)``; or one, ``(H, W)`` or ``(784,)``."""
     array = _map(path)
     if channels_first(array.shape):
         raise InputError("channels come first; save numpy.moveaxis(array, 1, -1) instead")
     if array.dtype.kind not in "buif":
         raise InputError(f"has dtype {array.dtype}; expected bool, integers or floats")
-    if array.ndim == 2 and array.shape[1] == SIZE * SIZE:
+    if array.ndim in (1, 2) and array.shape[-1] == FLAT:
         shape: tuple[int, ...] = (SIZE, SIZE)
+        array = np.atleast_2d(array)
     elif array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)):
         array, shape = array[None], array.shape
     else:

@@ -16,7 +16,8 @@ from mnist_lstm.data.idx import MAX_PIXELS
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import Classifier, load_classifier, read
 from mnist_lstm.inference.arrays import from_array, read_mnist_sized
-from mnist_lstm.inference.read import FORMATS, from_image, read_picture
+from mnist_lstm.inference.pages import read_picture
+from mnist_lstm.inference.read import FORMATS, from_image
 
 SEVEN = draw(7)
 
@@ -158,6 +159,29 @@ def test_channels_first_arrays_are_read(classifier: Classifier) -> None:
         assert [prediction.digit for prediction in classifier(array)] == [7] * 5
 
 
+@pytest.mark.parametrize("shape", [(784,), (1, 784)])
+def test_flat_image_of_mnist_size_is_read(classifier: Classifier, shape: tuple[int, ...]) -> None:
+    image = load_sklearn_digits()[0][0]
+    expected = classifier(image)
+    assert expected.digit == 0
+    for flat in (image.reshape(shape), image.reshape(shape) / 255, torch.tensor(image).reshape(shape)):
+        for prediction in (classifier(flat), *classifier([flat, flat])):
+            assert prediction.digit == 0
+            np.testing.assert_array_equal(prediction.seen, expected.seen)
+
+
+def test_array_784_pixels_wide_is_ambiguous_and_both_remedies_work(classifier: Classifier) -> None:
+    images = load_sklearn_digits()[0][:28]
+    flat, strip = images.reshape(-1, 784), np.hstack(images)
+    assert flat.shape == strip.shape
+    for array in (flat, strip, torch.tensor(flat)):
+        with pytest.raises(InputError, match=r"^array of shape 28x784: pass array\.reshape\(-1, 28, 28\) if"):
+            classifier(array)
+    answers = classifier(flat.reshape(-1, 28, 28))
+    assert [answer.digit for answer in answers] == [answer.digit for answer in classifier(list(flat))]
+    assert [answer.status for answer in classifier([strip])] == ["several"]
+
+
 @pytest.mark.parametrize("tensor", [torch.zeros(9, 9).to_sparse(), torch.zeros(9, 9, device="meta")])
 def test_tensor_without_data_is_refused(classifier: Classifier, tensor: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"a tensor of layout .* is not a picture"):
@@ -195,7 +219,11 @@ BAD_ARRAYS = {
     "complex": (np.zeros((20, 20), dtype=complex), "has dtype complex128"),
     "text": (np.full((20, 20), "a"), "has dtype <U1"),
     "5 channels": (np.zeros((2, 20, 20, 5)), "has shape 20x20x5"),
-    "one dimension": (np.zeros(784), "array of shape 784"),
+    "one dimension": (np.zeros(783), "array of shape 783"),
+    "rows of 784": (
+        np.zeros((1000, 784)),
+        "array of shape 1000x784: pass array.reshape(-1, 28, 28) if it holds 1,000 images of 28x28, or [array] if",
+    ),
     "no rows": (np.zeros((0, 20)), "is empty"),
     "too many pixels": (
         np.broadcast_to(np.uint8(0), (10_000, 10_000)),
