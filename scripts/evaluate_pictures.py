@@ -213,25 +213,27 @@ def _read(number: int) -> Outcome:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--count", type=_positive, default=2000, metavar="N", help="number of pictures (%(default)s)")
-    add("--seed", type=_whole, default=1, metavar="N", help="of the pictures (%(default)s)")
+    add("--count", type=positive, default=2000, metavar="N", help="number of pictures (%(default)s)")
+    add("--seed", type=whole, default=1, metavar="N", help="of the pictures (%(default)s)")
     add("--part", choices=("val", "test"), default="val", help="MNIST's images for half of the writers (%(default)s)")
     add("--data_dir", type=Path, default="data", metavar="DIR", help="folder of MNIST, filled if need be (data)")
     add(
         "--ckpt_path", metavar="FILE", help="checkpoint, or last or best of the newest run (the weights of the package)"
     )
-    add("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="number of processes (all cores)")
+    add("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="number of processes (all cores)")
     add("--save", metavar="DIR", help="new or empty folder: each picture that is not read right")
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Parse a number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
     return int(text)
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """Parse a number of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 0")
     return int(text)

@@ -1,20 +1,24 @@
 """`Classifier`: pictures in, digits out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
-from mnist_lstm.inference.picture import Images, Line, Span, find_writing, is_mnist
+from mnist_lstm.inference.picture import Images, Line, Writing, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
+from mnist_lstm.inference.reading import DIGIT, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -25,6 +29,7 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 
 # images per forward pass; twice as many exceed the CPU's caches, which takes the package's network half as long again
 BATCH_SIZE = 250
+OPEN = 8  # pictures of which other findings may be asked for; each holds some 40 MB until it is read
 FEW = 200  # up to this number of pictures, one thread is faster than several, which synchronise at every time step
 
 
@@ -54,7 +59,9 @@ class Prediction:
             contains several digits and ``split`` is False; error: it cannot be read.
         message: the reason for any status but ok.
         boxes: of the digits, in the order of reading.
+        marks: boxes of ink beside them that is no digit, with what it is most like.
         seen: uint8 array ``(digits, 28, 28)``, the network's input.
+        stages: pictures of how the digits were found, by name, if `Classifier.predict` was asked for them.
     """
 
     digit: int | str | None
@@ -64,20 +71,25 @@ class Prediction:
     message: str = ""
     boxes: tuple[Box, ...] = ()
     seen: Images = field(default_factory=lambda: _stack([]), repr=False, compare=False)
+    marks: tuple[Box, ...] = ()
+    stages: dict[str, Image.Image] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Classifier:
     """A trained network that classifies any picture of a digit.
 
-    The network maps normalised images ``(N, 28, 28)`` to logits ``(N, 10)``. A prediction with a probability below the
-    threshold, 0 to 1, is unsure.
+    The network maps normalised images ``(N, 28, 28)`` to logits ``(N, 10)``, which are divided by the temperature (Guo
+    et al. 2017). A prediction with a probability below the threshold, 0 to 1, is unsure.
     """
 
-    def __init__(self, network: RowLSTM, threshold: float = THRESHOLD) -> None:
+    def __init__(self, network: RowLSTM, threshold: float = THRESHOLD, temperature: float = 1.0) -> None:
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold {threshold}: must be between 0 and 1")
+        if not 0 < temperature < math.inf:
+            raise InputError(f"temperature {temperature}: must be greater than 0")
         self.network = network.eval()
         self.threshold = threshold
+        self.temperature = temperature
 
     def __call__(self, images: Any, *, split: bool = False) -> Any:
         """Classify one picture or many: a `Prediction` for one, for many a list of them in the same order.
@@ -87,93 +99,154 @@ class Classifier:
 
         Args:
             images: one picture or many. One: a path, a PIL image, an array ``(height, width)`` or ``(height, width, 3
-                or 4)``, a tensor ``(height, width)``. Many: a list or another iterable of these (and of tensors ``(C,
-                height, width)``), an array or tensor ``(N, height, width)``, an array ``(N, height, width, C)``, a
-                tensor ``(N, C, height, width)``, where C is 1 (grey), 3 (RGB) or 4 (RGBA). Values are bool, integers
-                up to 255 or 65,535, or floats from 0 to 1 or to 255.
+                or 4)``, a tensor ``(height, width)``, a flat image ``(784,)`` or ``(1, 784)``. Many: a list or another
+                iterable of these (and of tensors ``(C, height, width)``), an array or tensor ``(N, height, width)``, an
+                array ``(N, height, width, C)``, a tensor ``(N, C, height, width)``, where C is 1 (grey), 3 (RGB) or 4
+                (RGBA). Values are bool, integers up to 255 or 65,535, or floats from 0 to 1 or to 255.
             split: read several digits in a picture, from left to right, as a string.
 
         Raises:
-            InputError: the argument is not a picture, or a picture cannot be read; the message names it.
+            InputError: the argument is not a picture, or a picture cannot be read; the message names it. So is a path
+                with several pages; `mnist_lstm.inference.pages.read_pages` reads them.
         """
         mnist_sized = read_mnist_sized(images)
         if mnist_sized is not None:
             found, single = _prepare_mnist_sized(mnist_sized), False
         else:
             pictures, single = as_pictures(images)
-            found = []
-            for number, picture in enumerate(pictures):
-                try:
-                    found.append(prepare(read_any(picture)[0]))
-                except InputError as error:
-                    name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
-                    raise InputError(f"{name}: {error}") from error
-        batches = (found[start : start + BATCH_SIZE] for start in range(0, len(found), BATCH_SIZE))
-        predictions = [prediction for batch in batches for prediction in self.predict(batch, split=split)]
+            found = _prepare_all(pictures)
+        predictions = [prediction for batch in _in_batches(found) for prediction in self.predict(batch, split=split)]
         return predictions[0] if single else predictions
 
-    def predict(self, found: Sequence[list[Line]], *, split: bool = False) -> list[Prediction]:
-        """Classify the digits that `prepare` found in each picture; ``split`` as in `__call__`."""
-        images = [span.image for lines in found for line in lines for span in line.spans]
-        rows = iter(self.probabilities(_stack(images)))
+    def predict(self, found: Sequence[Writing], *, split: bool = False, stages: bool = False) -> list[Prediction]:
+        """Classify the digits that `prepare` found in each picture; ``split`` as in `__call__`.
+
+        With ``stages``, predictions have pictures of how the digits were found.
+        """
+        readings = self._read([writing.lines for writing in found])
         answers = []
-        for lines in found:
-            read, probability = [], 1.0
-            for line in lines:
-                probabilities = [next(rows) for _ in line.spans]
-                path, share = line.best_path([float(row.max()) for row in probabilities])
-                probability *= share
-                read.append([(line.spans[i], tuple(probabilities[i].tolist())) for i in path])
-            answers.append(self._answer(read, probability, split))
+        for reading, writing in zip(readings, found, strict=True):
+            finding = writing.finding
+            for other in [] if reading.is_sure or writing.others is None else writing.others:
+                (another,) = self._read([other.lines()])
+                if another.score > reading.score:
+                    reading, finding = another, other
+                if reading.is_sure:
+                    break
+            drawn = finding.stages() if stages and finding is not None else {}
+            answers.append(replace(self._answer(reading, split), stages=drawn))
         return answers
+
+    def _read(self, pictures: list[list[Line]]) -> list[Reading]:
+        """Let the network read the lines of several pictures."""
+        images = [span.image for lines in pictures for line in lines for span in line.spans]
+        rows = iter(self.probabilities(_stack(images)))
+        return [Reading.of(lines, [next(rows) for line in lines for _ in line.spans]) for lines in pictures]
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
         with torch.inference_mode():
             parts = torch.split(torch.tensor(images), BATCH_SIZE)
             logits = torch.cat([self.network(normalise(part)) for part in parts if len(part)] or [torch.empty(0, 10)])
-            result: npt.NDArray[np.float32] = logits.softmax(dim=1).numpy()
+            result: npt.NDArray[np.float32] = (logits / self.temperature).softmax(dim=1).numpy()
         return result
 
-    def _answer(self, lines: list[list[tuple[Span, tuple[float, ...]]]], probability: float, split: bool) -> Prediction:
-        seen = _stack([span.image for line in lines for span, _ in line])
-        if not len(seen):
+    def _answer(self, reading: Reading, split: bool) -> Prediction:
+        digits = reading.digits
+        if not digits:
             return Prediction(None, None, None, "empty", "there is nothing written in it")
-        shares = tuple(row for line in lines for _, row in line)
-        boxes = tuple(Box(row.index(max(row)), max(row), *span.box) for line in lines for span, row in line)
-        if len(seen) > 1 and not split:
-            message = f"it holds {len(seen)} digits; --split (split=True) reads them one by one"
-            return Prediction(None, None, None, "several", message, boxes, seen)
-        text = "\n".join("".join(CLASS_NAMES[row.index(max(row))] for _, row in line) for line in lines)
-        digit = text if split else int(text)
-        probabilities = shares if split else shares[0]
-        if probability >= self.threshold:
-            return Prediction(digit, probability, probabilities, "ok", "", boxes, seen)
-        message = f"its probability is below {self.threshold:g}"
-        return Prediction(digit, probability, probabilities, "unsure", message, boxes, seen)
+        seen = _stack([digit.span.image for digit in digits])
+        boxes, marks = (
+            tuple(Box(digit.value, digit.probability, *digit.span.box) for digit in group)
+            for group in (digits, reading.marks)
+        )
+        if len(digits) > 1 and not split:
+            message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
+            return Prediction(None, None, None, "several", message, boxes, seen, marks)
+        text = "\n".join("".join(CLASS_NAMES[digit.value] for digit in line) for line in reading.lines)
+        shares = tuple(digit.probabilities for digit in digits)
+        status, message = self._judge(reading)
+        digit, probabilities = (text, shares) if split else (int(text), shares[0])
+        return Prediction(digit, reading.probability, probabilities, status, message, boxes, seen, marks)
+
+    def _judge(self, reading: Reading) -> tuple[Status, str]:
+        """Return the status of what was read, with its reasons."""
+        marks = len(reading.marks)
+        left_out = f"{marks} mark{'s' * (marks > 1)} beside it that {'are' if marks > 1 else 'is'} no digit left out"
+        reasons = [left_out] if marks else []
+        if reading.probability >= self.threshold:
+            return "unsure" if reading.large_marks else "ok", left_out if marks else ""
+        if max(digit.probability for digit in reading.digits) < DIGIT:
+            reasons.insert(0, "it does not look like a digit")
+        else:
+            reasons.insert(0, f"its probability is below {self.threshold:g}")
+        return "unsure", "; ".join(reasons)
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:
-    """Load a classifier from a checkpoint of ``mnist-lstm fit``; default: the weights in the package."""
+    """Load a classifier from a checkpoint of ``mnist-lstm fit``; default: the weights in the package.
+
+    A ``card.json`` beside the checkpoint that describes it may have a temperature (``scripts/calibrate.py --fit``).
+    """
     path = PRETRAINED if path is None else Path(path).expanduser()
-    return Classifier(build_network(read_checkpoint(path), path), threshold)
+    return Classifier(build_network(read_checkpoint(path), path), threshold, _temperature(path))
+
+
+def _temperature(checkpoint: Path) -> float:
+    """Return the temperature in the card of a checkpoint; 1 without a card."""
+    path = checkpoint.with_name("card.json")
+    if not path.is_file():
+        return 1.0
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        temperature = float(card.get("temperature", 1.0)) if card["weights"] == checkpoint.name else 1.0
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: is not a card of scripts/make_pretrained.py; move it away") from error
+    if not 0 < temperature < math.inf:
+        raise InputError(f"{path}: temperature {temperature}: must be greater than 0")
+    return temperature
 
 
 def _stack(digits: list[Images]) -> Images:
     return np.array(digits, dtype=np.uint8).reshape(-1, SIZE, SIZE)
 
 
-def prepare(levels: Levels) -> list[Line]:
-    """Find the lines of digits in a picture, from the top, each from left to right; see `Line`."""
+def prepare(levels: Levels) -> Writing:
+    """Find the lines of digits in a picture."""
     if levels.shape == (SIZE, SIZE) and levels.dtype == np.uint8:
-        return _prepare_mnist_sized(levels[np.newaxis].astype(np.uint8, copy=False))[0]
+        return next(_prepare_mnist_sized(levels[np.newaxis].astype(np.uint8, copy=False)))
     grey = levels.astype(np.float32)
     return find_writing(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
 
 
-def _prepare_mnist_sized(images: Images) -> list[list[Line]]:
+def _prepare_mnist_sized(images: Images) -> Iterator[Writing]:
     """Do the same for pictures ``(N, 28, 28)`` at once; those in MNIST's form stay as they are."""
-    return [
-        [Line.of(image)] if in_form else find_writing(image.astype(np.float32) / np.float32(255))
-        for image, in_form in zip(images, is_mnist(images), strict=True)
-    ]
+    for image, in_form in zip(images, is_mnist(images), strict=True):
+        yield Writing([Line.of(image)]) if in_form else find_writing(image.astype(np.float32) / np.float32(255))
+
+
+def _prepare_all(pictures: Iterator[Any]) -> Iterator[Writing]:
+    """Read and prepare pictures of any kind."""
+    for number, picture in enumerate(pictures):
+        try:
+            yield prepare(read_any(picture)[0])
+        except InputError as error:
+            name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
+            raise InputError(f"{name}: {error}") from error
+
+
+def _in_batches(found: Iterator[Writing]) -> Iterator[list[Writing]]:
+    """Put pictures together, as many as the network reads at once and memory holds."""
+    batch: list[Writing] = []
+    for writing in found:
+        batch.append(writing)
+        if len(batch) == BATCH_SIZE or holds_enough(batch):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def holds_enough(batch: list[Writing]) -> bool:
+    """Return whether pictures hold so much memory that they should be read before others are prepared."""
+    return sum(writing.others is not None for writing in batch) >= OPEN

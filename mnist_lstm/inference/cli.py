@@ -25,11 +25,14 @@ Print the handwritten digit in each picture.
 The digit may be dark on light or light on dark, of any size, and anywhere in
 the picture. PICTURE is one of:
   image file  PNG, JPEG, BMP, GIF, TIFF, WebP or PNM of up to 64 megapixels
-              (WebP: 16)
-  folder      all image files in it, sorted by name, without subfolders
+              (WebP: 16); HEIC, AVIF and PDF after:
+              pip install 'mnist-lstm[photos]'
+              each page of a TIFF or PDF file is a picture
+  folder      all image files in it, sorted by name; what else is in it is
+              counted on standard error, and hidden files are left out
   IDX file    many images in MNIST's format, optionally compressed with gzip
   .npy file   NumPy array (N, height, width), (N, height, width, 3 or 4),
-              (N, 784) or (height, width)
+              (N, 784), (height, width) or (784,)
   -           one image file from standard input
 """
 
@@ -49,7 +52,7 @@ exit code:
 
 examples:
   mnist-lstm classify seven.jpg
-  mnist-lstm classify photos/ --format csv > answers.csv
+  mnist-lstm classify photos/ --recursive --format csv > answers.csv
   mnist-lstm classify house-number.png --split --show seen
   mnist-lstm classify t10k-images-idx3-ubyte.gz --limit 10 --format json
   mnist-lstm classify - < seven.jpg
@@ -70,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ckpt_path", metavar="FILE", help=weights)
     output = "output: aligned table, one JSON object per line, or CSV with a header (default: table)"
     add("--format", choices=tuple(WRITERS), default="table", help=output)
-    add("--limit", type=_count, metavar="N", help="read only the first N images of each array file")
+    add("--recursive", action="store_true", help="read the subfolders of a folder as well; links are not followed")
+    add("--limit", type=_count, metavar="N", help="read only the first N images or pages of each file")
     unsure = "report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)"
     add("--threshold", type=float, default=THRESHOLD, metavar="P", help=unsure)
     add("--split", action="store_true", help="read several digits per picture, line by line, from left to right")
@@ -91,7 +95,7 @@ def run(args: list[str]) -> int:
     tolerate_odd_files()
     path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
     classifier = load_classifier(path, threshold=options.threshold)
-    files = expand(options.pictures)
+    files = expand(options.pictures, recursive=options.recursive, note=_print_note)
     write = WRITERS[options.format](sys.stdout, [printable(str(getattr(file, "file", file))) for file in files])
     status = 0
     for number, (source, prediction) in enumerate(_classify(classifier, files, options)):
@@ -103,6 +107,10 @@ def run(args: list[str]) -> int:
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
             draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
     return status
+
+
+def _print_note(text: str) -> None:
+    print(f"mnist-lstm: {text}", file=sys.stderr)
 
 
 def tolerate_odd_files() -> None:
@@ -131,10 +139,11 @@ def _classify(
             number += len(batch)
             if number > FEW:
                 torch.set_num_threads(threads)
-            answers = iter(classifier.predict([found for _, found in batch if found is not None], split=options.split))
-            for source, found in batch:
+            found = [found for _, found in batch if found is not None]
+            answers = iter(classifier.predict(found, split=options.split, stages=options.show is not None))
+            for source, writing in batch:
                 unread = Prediction(None, None, None, "error", source.message)
-                yield source, unread if found is None else next(answers)
+                yield source, unread if writing is None else next(answers)
             sys.stdout.flush()
     finally:
         torch.set_num_threads(threads)
@@ -146,14 +155,15 @@ Batch = list[tuple["Source", Any]]
 
 def _batches(files: "list[str | Source]", limit: int | None, size: int) -> Iterator[Batch]:
     """Read pictures; yield a batch when it is full or `MAX_WAIT_S` has passed."""
-    from mnist_lstm.inference.classifier import prepare
+    from mnist_lstm.inference.classifier import holds_enough, prepare
     from mnist_lstm.inference.sources import read
 
     batch: Batch = []
     due = time.monotonic() + MAX_WAIT_S
     for source in read(files, limit):
         batch.append((source, None if source.levels is None else prepare(source.levels)))
-        if len(batch) == size or time.monotonic() > due:
+        is_full = holds_enough([found for _, found in batch if found is not None])
+        if len(batch) == size or is_full or time.monotonic() > due:
             yield batch
             batch = []
             due = time.monotonic() + MAX_WAIT_S

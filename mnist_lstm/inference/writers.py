@@ -41,7 +41,8 @@ def _table(out: TextIO, names: list[str]) -> Writer:
 def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
     names = ("digit", "probability", "probabilities", "status", "message")
     fields = {name: getattr(prediction, name) for name in names}
-    return {"file": source.file, "index": source.index, **fields, "boxes": [asdict(box) for box in prediction.boxes]}
+    boxes = {name: [asdict(box) for box in getattr(prediction, name)] for name in ("boxes", "marks")}
+    return {"file": source.file, "index": source.index, **fields, **boxes}
 
 
 def _json(out: TextIO, names: list[str]) -> Writer:

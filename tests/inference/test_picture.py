@@ -139,7 +139,7 @@ def test_altered_mnist_image_is_restored(change: str) -> None:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=60)
             image = Image.open(buffer)
-        ((span,),) = (line.spans for line in find_writing(from_image(image)[0].astype(np.float32) / 255))
+        ((span,),) = (line.spans for line in find_writing(from_image(image)[0].astype(np.float32) / 255).lines)
         assert np.corrcoef(span.image.ravel(), digit.ravel())[0, 1] > 0.85
 
 
@@ -287,13 +287,16 @@ def test_best_path_weighs_shape_and_probability() -> None:
     box = (0.0, 0.0, 1.0, 1.0)
     whole, left, right = Span(0, 2, box, image, 0.7), Span(0, 1, box, image, 0.2), Span(1, 2, box, image, 0.2)
     line = Line(2, [left, whole, right])
-    path, probability = line.best_path([0.9, 0.5, 0.9])
+    sure, torn = (0.9 - 0.1) / 0.9, (0.5 - 0.1) / 0.9  # how likely it is to be a digit at all
+    path, share = line.best_path([0.9, 0.5, 0.9])
     assert path == [0, 2]
-    apart, together = np.exp(-0.4), np.exp(-0.7)
-    assert probability == pytest.approx(apart * 0.9 * 0.9 / (apart + together))
-    path, probability = line.best_path([0.5, 0.9, 0.5])
+    apart, together = np.exp(-0.4) * sure**2, np.exp(-0.7) * torn
+    assert share == pytest.approx(apart / (apart + together))
+    path, share = line.best_path([0.5, 0.9, 0.5])
     assert path == [1]
-    assert probability == pytest.approx(together * 0.9 / (apart + together))
+    apart, together = np.exp(-0.4) * torn**2, np.exp(-0.7) * sure
+    assert share == pytest.approx(together / (apart + together))
+    assert line.best_path([0.1, 0.1, 0.1])[0] in ([0, 2], [1]), "nothing is like a digit"
 
 
 def test_touching_digits_are_cut_or_unsure(classifier: Classifier) -> None:
@@ -317,7 +320,7 @@ def test_separate_strokes_of_a_digit_are_merged(classifier: Classifier) -> None:
 def test_stroke_width_is_brought_near_to_mnists() -> None:
     shares = []
     for width in (2, 9, 24):
-        ((span,),) = (line.spans for line in find_writing(draw(7, width=width).astype(np.float32) / 255))
+        ((span,),) = (line.spans for line in find_writing(draw(7, width=width).astype(np.float32) / 255).lines)
         shares.append((span.image > 127).sum())
     # as drawn, the areas are 1 : 4 : 12
     assert shares[2] / shares[0] < 6

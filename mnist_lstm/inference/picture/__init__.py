@@ -8,7 +8,11 @@ read, `lines` where it may be cut into digits. `form` brings a digit to MNIST's 
 a digit looks like; that is the network's task.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+from PIL import Image
 
 from mnist_lstm.inference.picture.form import Images, is_mnist
 from mnist_lstm.inference.picture.ink import (
@@ -17,11 +21,13 @@ from mnist_lstm.inference.picture.ink import (
     SMALL,
     WIDE,
     Grey,
+    Ink,
     measure_ink,
     remove_salt_and_pepper,
     shrink,
 )
 from mnist_lstm.inference.picture.lines import Line, Span, find_lines
+from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.writing import find_ink
@@ -29,42 +35,91 @@ from mnist_lstm.inference.picture.writing import find_ink
 SPECK = 0.15  # share of the writing in the whole picture
 FRAGMENTS = 12  # pieces at most
 
-__all__ = ["Images", "Line", "Span", "find_writing", "is_mnist"]
+COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167))  # of parts side by side
+
+__all__ = ["Images", "Line", "Span", "Writing", "find_writing", "is_mnist"]
 
 
-def find_writing(grey: Grey) -> list[Line]:
-    """Find the lines of digits in a picture, from the top; none without ink.
+@dataclass(frozen=True)
+class Finding:
+    """Parts of the ink on a sheet that may be writing; ``amount`` is how much writing that would be."""
 
-    The picture is float32, 0 (black) to 1 (white), with digits dark on light or light on dark.
+    sheet: Sheet
+    parts: list[Part]
+    labels: Labels
+    ink: Ink
+    amount: float
+
+    def lines(self) -> list[Line]:
+        """Return the lines of writing, with boxes as shares of the picture."""
+        return [line.map_boxes(self.sheet.locate) for line in find_lines(self.parts, self.labels, self.ink)]
+
+    def stages(self) -> dict[str, Image.Image]:
+        """Draw how it was found: the sheet, its ink, and the parts, in colours those that are writing."""
+        colours = np.full((self.labels.max() + 1, 3), 90, np.uint8)
+        colours[0] = 0
+        for number, part in enumerate(self.parts):
+            colours[part.label] = COLOURS[number % len(COLOURS)]
+        ink = self.ink.strength / max(float(self.ink.strength.max()), 1e-6)
+        return {
+            "sheet": Image.fromarray(np.rint(255 * np.clip(self.sheet.grey, 0, 1)).astype(np.uint8)),
+            "ink": Image.fromarray(np.rint(255 * np.clip(ink, 0, 1)).astype(np.uint8)),
+            "writing": Image.fromarray(colours[self.labels]),
+        }
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What was found in a picture: lines from the top, each with its spans from left to right.
+
+    Attributes:
+        lines: the most likely ones; none without ink.
+        finding: where they come from; None for an image in MNIST's form.
+        others: that the same ink, or other ink, may be. They are looked for when they are asked for, by a reader that
+            doubts the first, and hold some 40 MB until then.
     """
+
+    lines: list[Line]
+    finding: Finding | None = None
+    others: Iterator[Finding] | None = None
+
+
+def find_writing(grey: Grey) -> Writing:
+    """Find the lines of digits in a picture: float32, 0 (black) to 1 (white), dark on light or light on dark."""
+    found = _find(grey)
+    first = next(found, None)
+    return Writing([] if first is None else first.lines(), first, found)
+
+
+def _find(grey: Grey) -> Iterator[Finding]:
+    """Yield what may be writing, the most likely first."""
     if min(grey.shape) < 3 or float(np.ptp(grey)) < MIN_CONTRAST:
-        return []
+        return
     grey = remove_salt_and_pepper(grey)
-    whole = Sheet.of(grey)
-    amount, lines = _find_on(whole)
+    later = _find_on(Sheet.of(grey))
+    amount = later[0].amount if later else 0.0
+    lines = later[0].lines() if later else []
     pieces = sum(line.pieces for line in lines)
     # a large digit in a close crop falls into fragments, or is not found
-    if pieces != 1 and pieces <= FRAGMENTS and (crop := _find_in_crop(grey)):
-        return crop
+    crop = _find_in_crop(grey) if pieces != 1 else []
+    if crop and pieces <= FRAGMENTS:
+        yield crop[0]
+        crop = []
     for sheet in find_sheets(grey):
-        on_sheet, found = _find_on(sheet)
+        found = _find_on(sheet)
         # what lies between the strokes of a close crop looks like a sheet as well, with a speck on it
-        if on_sheet > SPECK * amount:
-            return [line.map_boxes(sheet.locate) for line in found]
-    return [line.map_boxes(whole.locate) for line in lines]
+        if found and found[0].amount > SPECK * amount:
+            yield found.pop(0)
+        later += found
+    yield from later + crop
 
 
-def _find_in_crop(grey: Grey) -> list[Line]:
+def _find_in_crop(grey: Grey) -> list[Finding]:
     """Find one digit that fills the picture: at a reduced size, where its strokes are thin and sharp."""
     if max(grey.shape) <= SMALL:
         return []
-    small = Sheet.of(shrink(grey, max(grey.shape) / SMALL))
-    for light in (False, True):
-        ink = measure_ink(small.grey, light)
-        parts, labels, ink = find_ink(ink) if ink is not None else ([], None, None)
-        if ink is not None and labels is not None and len(parts) == 1 and _fills(parts[0], labels.shape):
-            return [line.map_boxes(small.locate) for line in find_lines(parts, labels, ink)]
-    return []
+    found = _find_on(Sheet.of(shrink(grey, max(grey.shape) / SMALL)), (WIDE,))
+    return [finding for finding in found if len(finding.parts) == 1 and _fills(finding.parts[0], finding.labels.shape)]
 
 
 def _fills(part: Part, shape: tuple[int, ...]) -> bool:
@@ -73,12 +128,12 @@ def _fills(part: Part, shape: tuple[int, ...]) -> bool:
     return share > 0.88 and part.stroke < 0.24 * part.side and part.level > 0.35 and part.sharpness > 0.67
 
 
-def _find_on(sheet: Sheet) -> tuple[float, list[Line]]:
-    """Find the lines on a sheet, in dark or light ink, whichever is more; also return how much it is."""
-    best: list[Line] = []
+def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[Finding]:
+    """Find writing on a sheet in dark and in light ink, the largest amount first."""
+    found: list[Finding] = []
     most, widest = 0.0, 0.0
     for light in (False, True):
-        for width in (WIDE, NARROW):
+        for width in widths:
             ink = measure_ink(sheet.grey, light, width)
             if ink is None:
                 continue
@@ -86,11 +141,12 @@ def _find_on(sheet: Sheet) -> tuple[float, list[Line]]:
             parts = [part for part in parts if part.stroke < 0.8 * width * max(labels.shape)]
             # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
             is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
-            amount = _amount(parts)
-            if amount > most * (2 if is_outline else 1):
+            amount = _amount(parts) / (2 if is_outline else 1)
+            if parts:
+                found.append(Finding(sheet, parts, labels, ink, amount))
+            if amount > most:
                 most, widest = amount, max(part.stroke for part in parts)
-                best = find_lines(parts, labels, ink)
-    return (most if best else 0.0), best
+    return sorted(found, key=lambda finding: -finding.amount)
 
 
 def _amount(parts: list[Part]) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.inference.picture.form import Images, to_mnist
 from mnist_lstm.inference.picture.ink import Grey, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate
@@ -44,6 +45,11 @@ class Span:
     image: Images = field(repr=False)
     penalty: float
 
+    @property
+    def height(self) -> float:
+        """That of its box."""
+        return self.box[3] - self.box[1]
+
 
 @dataclass(frozen=True)
 class Line:
@@ -62,24 +68,27 @@ class Line:
         return Line(self.pieces, [replace(span, box=change(span.box)) for span in self.spans])
 
     def best_path(self, probabilities: Sequence[float]) -> tuple[list[int], float]:
-        """Return the numbers of the spans that are the most likely digits, and how likely it is to be these digits.
+        """Return the numbers of the spans that are the most likely digits, and the share of this path in all paths.
 
-        A path covers the line from left to right. Its weight is the product of exp(-penalty) and of the probabilities.
+        A path covers the line from left to right. Its weight is the product of exp(-penalty) and, for each span, of how
+        likely it is to be a digit at all: 1 if a digit has the probability 1, 0 if all digits are as likely.
 
         Args:
             probabilities: of the most likely digit of each span, 0 to 1.
         """
         best: list[tuple[float, list[int]]] = [(0.0, [])]
         best += [(math.inf, [])] * self.pieces
-        total = [1.0] + [0.0] * self.pieces  # weight of all paths, whatever the digits are
+        total = [1.0] + [0.0] * self.pieces  # weight of all paths to a place
+        chance = 1 / len(CLASS_NAMES)
         for number, span in sorted(enumerate(self.spans), key=lambda item: item[1].end):
             before, path = best[span.start]
-            cost = before + span.penalty - math.log(max(probabilities[number], 1e-9))
-            total[span.end] += total[span.start] * math.exp(-span.penalty)
+            weight = math.exp(-span.penalty) * max((probabilities[number] - chance) / (1 - chance), 1e-9)
+            cost = before - math.log(max(weight, 1e-300))
+            total[span.end] += total[span.start] * weight
             if cost < best[span.end][0]:
                 best[span.end] = (cost, [*path, number])
         cost, path = best[-1]
-        return path, math.exp(-cost) / max(total[-1], 1e-300)
+        return path, min(1.0, math.exp(-cost) / max(total[-1], 1e-300))
 
 
 def find_lines(parts: list[Part], labels: Labels, ink: Ink) -> list[Line]:

@@ -9,6 +9,7 @@ from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 
 # Least of writing, where 99 % of the digits of scripts/evaluate_pictures.py that are read have 0.68, 0.60 and 3.5.
 SHARPNESS, EXCESS = 0.58, 0.35
+WEAK_SHARPNESS = 0.3  # beside writing
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
 
@@ -35,7 +36,9 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> tuple[list[Part], Labels,
         if rest is None:
             break
         ink = rest
-    return (writing if _stands_out(writing, labels, ink, lines) else []), labels, ink
+    if not _stands_out(writing, labels, ink, lines):
+        return [], labels, ink
+    return _with_neighbours(writing, parts, labels), labels, ink
 
 
 def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = False) -> list[Part]:
@@ -60,6 +63,45 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
         parts = [part for part in parts if part is main or not part.edges or part.side > 0.5 * main.side]
     typical = _typical(parts)
     return [part for part in parts if part is typical or not _is_speck(part, typical)]
+
+
+def _with_neighbours(writing: list[Part], parts: list[Part], labels: Labels) -> list[Part]:
+    """Add parts that are less sharp or dark than the writing, as on the edge of a shadow, but of its size beside it."""
+    typical = _typical(writing)
+    weak = [part for part in parts if part not in writing and _is_like(part, typical)]
+    weak = _without_frames([part for part in weak if not any(_overlap(part, other) for other in writing)], labels)
+    chosen = list(writing)
+    for part in chosen:  # grows
+        beside = [other for other in weak if _is_beside(part, other, typical.height)]
+        chosen += beside
+        weak = [other for other in weak if other not in beside]
+    return chosen
+
+
+def _is_like(part: Part, typical: Part) -> bool:
+    """Return whether a part might be writing of the size of a typical part."""
+    return (
+        0.55 * typical.height < part.height < 1.6 * typical.height
+        and part.width < 1.3 * max(part.height, typical.height)
+        and 0.4 * typical.stroke < part.stroke < 2 * typical.stroke
+        and part.level > 0.25 * typical.level
+        and part.sharpness > WEAK_SHARPNESS
+        and not part.edges
+    )
+
+
+def _is_beside(part: Part, other: Part, height: float) -> bool:
+    """Return whether two parts stand on a line, no further apart than words."""
+    gap = max(part.left, other.left) - min(part.right, other.right)
+    level = min(part.bottom, other.bottom) - max(part.top, other.top)
+    return gap < 2 * height and level > 0.4 * min(part.height, other.height)
+
+
+def _overlap(part: Part, other: Part) -> bool:
+    """Return whether the middle of the smaller one of two parts is within the bounds of the other."""
+    return min(part.right, other.right) - max(part.left, other.left) > 0.5 * min(part.width, other.width) and (
+        min(part.bottom, other.bottom) - max(part.top, other.top) > 0.5 * min(part.height, other.height)
+    )
 
 
 def _is_stroke(part: Part, shape: tuple[int, ...]) -> bool:

@@ -1,0 +1,97 @@
+"""What the network makes of the ink that was found in a picture, and which of several findings it makes most of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_lstm.inference.picture import Line, Span
+
+DIGIT = 0.3
+"""Probability of the most likely class below which ink is no digit: the network was trained to find all classes as
+likely then."""
+
+SURE = 0.9
+"""Probability from which all digits of a finding must be for it to be taken without looking for another."""
+
+SMALL_MARK = 0.5
+"""Share of the digits' height: lower marks that are no digit are dots, dashes or rests of ruled lines."""
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A span that was read: probabilities of the classes 0 to 9."""
+
+    span: Span
+    probabilities: tuple[float, ...]
+
+    @property
+    def value(self) -> int:
+        """The most likely class."""
+        return self.probabilities.index(max(self.probabilities))
+
+    @property
+    def probability(self) -> float:
+        """That of the most likely class."""
+        return max(self.probabilities)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The most likely way to read the lines of a picture.
+
+    Attributes:
+        lines: of digits, from the top, each from left to right.
+        marks: ink that is no digit beside those that are; the only ink of a picture is in ``lines`` whatever it is.
+        division: probability that the ink was divided into digits in the right way.
+    """
+
+    lines: list[list[Digit]]
+    marks: list[Digit]
+    division: float
+
+    @classmethod
+    def of(cls, lines: list[Line], probabilities: Sequence[Probabilities]) -> "Reading":
+        """Read lines by the probabilities ``(10,)`` of each of their spans, in order."""
+        division = 1.0
+        read: list[list[Digit]] = []
+        rest = iter(probabilities)
+        for line in lines:
+            rows = [next(rest) for _ in line.spans]
+            path, share = line.best_path([float(row.max()) for row in rows])
+            division *= share
+            read.append([Digit(line.spans[i], tuple(rows[i].tolist())) for i in path])
+        marks = [digit for line in read for digit in line if digit.probability < DIGIT]
+        if len(marks) == sum(map(len, read)):
+            return cls(read, [], division)
+        digits = [[digit for digit in line if digit.probability >= DIGIT] for line in read]
+        return cls([line for line in digits if line], marks, division)
+
+    @property
+    def digits(self) -> list[Digit]:
+        """All digits in the order of reading."""
+        return [digit for line in self.lines for digit in line]
+
+    @property
+    def probability(self) -> float:
+        """That of all digits and of the way in which the ink was divided into them."""
+        return self.division * float(np.prod([digit.probability for digit in self.digits]))
+
+    @property
+    def score(self) -> float:
+        """How much was read: probable digits count for a finding, improbable ones and marks against it."""
+        return sum(digit.probability - 0.5 for digit in [*self.digits, *self.marks])
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all ink is digits without doubt."""
+        return bool(self.lines) and not self.marks and min(digit.probability for digit in self.digits) >= SURE
+
+    @property
+    def large_marks(self) -> int:
+        """Number of marks that are too high for dots, dashes and rests of lines."""
+        heights = sorted(digit.span.height for digit in self.digits)
+        return sum(mark.span.height > SMALL_MARK * heights[len(heights) // 2] for mark in self.marks)
