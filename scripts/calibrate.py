@@ -122,7 +122,7 @@ def calibrate(options: argparse.Namespace) -> None:
     print()
     print_statuses(classifier, options, mnist, sheet, images)
     if options.figure is not None:
-        with open_new(options.figure, "--figure") as file:
+        with open_new(options.figure, "--figure", binary=True) as file:
             draw_reliability(sets).savefig(file, format="png", dpi=100)
 
 

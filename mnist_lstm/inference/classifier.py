@@ -16,9 +16,9 @@ from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
-from mnist_lstm.inference.picture import Images, Line, Writing, find_writing, is_mnist
+from mnist_lstm.inference.picture import Finding, Images, Line, Writing, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
-from mnist_lstm.inference.reading import DIGIT, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, SURE, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -125,17 +125,24 @@ class Classifier:
         """
         readings = self._read([writing.lines for writing in found])
         answers = []
-        for reading, writing in zip(readings, found, strict=True):
-            finding = writing.finding
-            for other in [] if reading.is_sure or writing.others is None else writing.others:
-                (another,) = self._read([other.lines()])
-                if another.score > reading.score:
-                    reading, finding = another, other
-                if reading.is_sure:
-                    break
+        for first, writing in zip(readings, found, strict=True):
+            reading, finding = self._choose(first, writing)
             drawn = finding.stages() if stages and finding is not None else {}
             answers.append(replace(self._answer(reading, split), stages=drawn))
         return answers
+
+    def _choose(self, reading: Reading, writing: Writing) -> tuple[Reading, Finding | None]:
+        """Return the best reading of a picture, with its finding; look for others only in doubt of the first one."""
+        if reading.is_sure or writing.finding is None:
+            return reading, writing.finding
+        best, finding = (reading, writing.finding) if _counts(reading, writing.finding) else (Reading.of([], []), None)
+        for other in writing.others or ():
+            (another,) = self._read([other.lines()])
+            if _counts(another, other) and (not best.lines or another.score > best.score + BETTER):
+                best, finding = another, other
+            if best.is_sure:
+                break
+        return best, finding
 
     def _read(self, pictures: list[list[Line]]) -> list[Reading]:
         """Let the network read the lines of several pictures."""
@@ -181,6 +188,11 @@ class Classifier:
         else:
             reasons.insert(0, f"its probability is below {self.threshold:g}")
         return "unsure", "; ".join(reasons)
+
+
+def _counts(reading: Reading, finding: Finding) -> bool:
+    """Return whether a reading counts: that of a guess only if as much is read as one sure digit."""
+    return not finding.is_guess or reading.score >= math.log(2 * SURE)
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:

@@ -39,7 +39,8 @@ the picture. PICTURE is one of:
 EPILOG = """\
 status:
   ok          the digit was read
-  unsure      its probability is below --threshold
+  unsure      its probability is below --threshold, or it stands beside
+              something large that is no digit
   empty       the picture contains no digit
   several     the picture contains several digits; use --split to read them
   error       the picture cannot be read; standard error has the reason
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     unsure = "report digits with a probability below P, 0 to 1, as unsure (default: %(default)s)"
     add("--threshold", type=float, default=THRESHOLD, metavar="P", help=unsure)
     add("--split", action="store_true", help="read several digits per picture, line by line, from left to right")
-    inputs = "save each picture beside the network's input from it to DIR, which must be new or empty"
+    inputs = "save each picture, the network's input and how it was found to DIR, which must be new or empty"
     add("--show", metavar="DIR", help=inputs)
     return result
 

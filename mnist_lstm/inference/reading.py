@@ -1,5 +1,6 @@
 """What the network makes of the ink that was found in a picture, and which of several findings it makes most of."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ likely then."""
 
 SURE = 0.9
 """Probability from which all digits of a finding must be for it to be taken without looking for another."""
+
+BETTER = 0.3
+"""How much more must be read in a later finding, as a difference of scores: earlier ones are more likely."""
 
 SMALL_MARK = 0.5
 """Share of the digits' height: lower marks that are no digit are dots, dashes or rests of ruled lines."""
@@ -82,8 +86,8 @@ class Reading:
 
     @property
     def score(self) -> float:
-        """How much was read: probable digits count for a finding, improbable ones and marks against it."""
-        return sum(digit.probability - 0.5 for digit in [*self.digits, *self.marks])
+        """How much was read: probable digits count for a finding; improbable ones and marks count more, against it."""
+        return sum(math.log(2 * digit.probability) for digit in [*self.digits, *self.marks])
 
     @property
     def is_sure(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from mnist_lstm.data import drawn, pens, shapes
 from mnist_lstm.data.datasets import Digits, load_sklearn_digits, load_split
 from mnist_lstm.data.format import NO_DIGIT
+from mnist_lstm.inference import load_classifier
 from mnist_lstm.inference.picture import is_mnist
 
 
@@ -30,6 +31,18 @@ def test_drawings_depend_on_the_seed_alone(digits: Digits) -> None:
         first, again, other = draw(0), draw(0), draw(1)
         assert np.array_equal(first.images, again.images)
         assert not np.array_equal(first.images, other.images)
+
+
+def test_pens_of_the_training_are_read_and_so_are_unseen_forms() -> None:
+    classifier = load_classifier()
+    for forms in (pens.FORMS, pens.UNSEEN_FORMS):
+        images, labels = drawn.draw_digits(300, forms, seed=1)
+        assert (classifier.probabilities(images).argmax(axis=1) == labels).mean() > 0.97
+
+
+def test_the_network_doubts_what_is_no_digit(digits: Digits) -> None:
+    images, _ = drawn.draw_no_digits(400, digits, seed=1)
+    assert (load_classifier().probabilities(images).max(axis=1) < 0.5).mean() > 0.9
 
 
 def test_other_hands_have_the_embedded_training_digits_once_each() -> None:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -560,6 +561,18 @@ def _salt(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.where(hit, rng.choice([0, 255], image.shape), image).astype(np.uint8))
 
 
+def _cropped(side: int) -> Callable[[np.ndarray, np.random.Generator], Image.Image]:
+    """Return a function that crops an image to its ink, black on white, without any margin."""
+
+    def crop(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
+        rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+        digit = 255 - image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = (max(3, round(length * side / max(digit.shape))) for length in digit.shape)
+        return Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)
+
+    return crop
+
+
 VARIANTS = {
     "inverted": (lambda image, rng: Image.fromarray(255 - image), 5),
     "on a canvas": (_canvas, 5),
@@ -567,6 +580,7 @@ VARIANTS = {
     "gradient": (_gradient, 5),
     "Gaussian noise": (_gaussian, 15),
     "salt and pepper": (_salt, 15),
+    **{f"cropped to {side} pixels": (_cropped(side), 15) for side in (28, 60, 150, 400)},
 }
 """How an image is changed, and how many more of 1,000 may be misread."""
 

@@ -12,6 +12,7 @@ from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.inference import Classifier, load_classifier
 from mnist_lstm.inference.picture import Line, Span, find_writing, is_mnist
 from mnist_lstm.inference.picture.ink import otsu
+from mnist_lstm.inference.picture.sheet import find_sheets
 from mnist_lstm.inference.read import from_image
 
 
@@ -160,6 +161,44 @@ def test_sheet_lying_askew_on_a_desk_is_cut_out(classifier: Classifier, angle: f
         desk = Image.new("L", (600, 450), 60)
         desk.paste(turned.getchannel("L"), (150, 60), turned.getchannel("A"))
         assert classifier(desk).digit == digit
+
+
+def desk_with(sheet: np.ndarray, *, brightness: int = 60, angle: float = 8) -> np.ndarray:
+    """Lay a sheet, turned by ``angle`` degrees, on a desk of 450 by 600 pixels."""
+    paper = Image.fromarray(sheet).convert("LA").rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
+    desk = Image.new("L", (600, 450), brightness)
+    desk.paste(paper.getchannel("L"), (150, 60), paper.getchannel("A"))
+    return np.asarray(desk)
+
+
+@pytest.mark.parametrize("brightness", [60, 150])
+def test_sheet_on_a_desk_is_found_in_the_hard_shadow_across_it(classifier: Classifier, brightness: int) -> None:
+    y, x = np.mgrid[0:450, 0:600]
+    light = np.where(x + 0.5 * y + 15 * np.sin(y / 30) > 420, 0.45, 1.0)
+    for digit in STROKES:
+        desk = desk_with(draw(digit, size=(260, 200), height=120, width=8), brightness=brightness)
+        assert classifier(np.rint(desk * light).astype(np.uint8)).digit == digit
+
+
+@pytest.mark.parametrize("brightness", [60, 150])
+def test_empty_sheet_on_a_desk_is_empty(classifier: Classifier, brightness: int) -> None:
+    assert classifier(desk_with(np.full((260, 200), 235, np.uint8), brightness=brightness)).status == "empty"
+
+
+def test_sheet_that_is_cut_off_by_the_edge_of_the_picture_is_found() -> None:
+    desk = desk_with(np.full((260, 400), 235, np.uint8))[:, :400]
+    (sheet,) = find_sheets(desk.astype(np.float32) / 255)
+    assert sheet.is_cut_out
+    assert not sheet.is_certain
+    assert np.median(sheet.grey) == pytest.approx(235 / 255, abs=0.01)
+
+
+def test_two_sheets_are_not_read_as_one() -> None:
+    desk = np.full((450, 600), 60, dtype=np.uint8)
+    desk[50:250, 40:260] = desk[150:400, 330:560] = 235
+    sheets = find_sheets(desk.astype(np.float32) / 255)
+    assert len(sheets) == 2
+    assert not any(sheet.is_certain for sheet in sheets)
 
 
 def test_form_box_around_a_digit_is_removed(classifier: Classifier) -> None:

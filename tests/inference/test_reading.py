@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,25 +103,45 @@ def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
     assert (prediction.status, prediction.message) == ("unsure", "its probability is below 0.5")
 
 
+def finding(*, is_guess: bool = False) -> Any:
+    return SimpleNamespace(lines=lambda: [line_of(1)], is_guess=is_guess, stages=dict)
+
+
 def test_other_findings_are_asked_for_only_in_doubt() -> None:
     asked = []
 
     def others():
         for name in ("second", "third"):
             asked.append(name)
-            yield SimpleNamespace(lines=lambda: [line_of(1)])
+            yield finding()
 
-    (sure,) = Fake([row(6, 0.95)]).predict([Writing([line_of(1)], None, others())])
-    assert (sure.digit, asked) == (6, [])
-    (better,) = Fake([row(6, 0.2), row(9, 0.97)]).predict([Writing([line_of(1)], None, others())])
-    assert (better.digit, better.status, asked) == (9, "ok", ["second"])
-    asked.clear()
-    (first,) = Fake([row(6, 0.6), row(9, 0.3), row(2, 0.4)]).predict([Writing([line_of(1)], None, others())])
-    assert (first.digit, asked) == (6, ["second", "third"])
-    (found,) = Fake([row(9, 0.97)]).predict([Writing([], None, others())])
-    assert found.digit == 9
-    (none,) = Fake([row(9, 0.2), row(3, 0.2)]).predict([Writing([], None, others())])
-    assert none.status == "empty"
+    def read(*rows: np.ndarray) -> tuple[Any, str, list[str]]:
+        asked.clear()
+        (prediction,) = Fake(list(rows)).predict([Writing([line_of(1)], finding(), others())])
+        return prediction.digit, prediction.status, list(asked)
+
+    assert read(row(6, 0.95)) == (6, "ok", [])
+    assert read(row(6, 0.2), row(9, 0.97)) == (9, "ok", ["second"])
+    assert read(row(6, 0.6), row(9, 0.3), row(2, 0.4)) == (6, "ok", ["second", "third"])
+    assert read(row(6, 0.6), row(9, 0.3), row(2, 0.95)) == (2, "ok", ["second", "third"])
+    assert read(row(6, 0.4), row(9, 0.45), row(2, 0.3)) == (6, "unsure", ["second", "third"]), "the first is likelier"
+
+
+def test_a_guess_counts_only_if_the_network_is_sure_of_it() -> None:
+    def read(guess: np.ndarray, *other: np.ndarray) -> tuple[Any, str]:
+        others = iter([finding(is_guess=True) for _ in other])
+        (prediction,) = Fake([guess, *other]).predict([Writing([line_of(1)], finding(is_guess=True), others)])
+        return prediction.digit, prediction.status
+
+    assert read(row(6, 0.95)) == (6, "ok")
+    assert read(row(6, 0.8)) == (None, "empty")
+    assert read(row(6, 0.8), row(9, 0.85)) == (None, "empty")
+    assert read(row(6, 0.8), row(9, 0.95)) == (9, "ok")
+
+
+def test_a_picture_without_any_finding_is_empty() -> None:
+    (prediction,) = Fake([]).predict([Writing([], None, iter([]))])
+    assert (prediction.status, prediction.digit) == ("empty", None)
 
 
 def test_temperature_flattens_probabilities_and_keeps_answers() -> None:

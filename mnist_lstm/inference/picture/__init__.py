@@ -2,18 +2,19 @@
 
     grey levels ─▶ sheet ─▶ ink ─▶ parts ─▶ writing ─▶ pieces in lines ─▶ spans: candidates for digits, 28x28
 
-`sheet` takes a sheet of paper out of its surroundings. `ink` says which pixels are ink, `rulings` which of it is
-printed, `parts` and `writing` which of the rest is written, `pieces` what belongs together and in which order it is
-read, `lines` where it may be cut into digits. `form` brings a digit to MNIST's size and place. None of them knows what
-a digit looks like; that is the network's task.
+`corners` finds the edges of a sheet of paper, and `sheet` takes it out of its surroundings. `ink` says which pixels are
+ink, `rulings` which of it is printed, `parts` and `writing` which of the rest is written: a `Finding`. `pieces` says
+what belongs together and in which order it is read, `lines` where it may be cut into digits. `form` brings a digit to
+MNIST's size and place. None of them knows what a digit looks like; that is the network's task. So there are several
+findings, such as light ink instead of dark, a sheet instead of the whole picture, or `two_tones`: the network chooses.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from mnist_lstm.inference.picture.finding import Finding
 from mnist_lstm.inference.picture.form import Images, is_mnist
 from mnist_lstm.inference.picture.ink import (
     MIN_CONTRAST,
@@ -21,51 +22,20 @@ from mnist_lstm.inference.picture.ink import (
     SMALL,
     WIDE,
     Grey,
-    Ink,
     measure_ink,
     remove_salt_and_pepper,
     shrink,
 )
-from mnist_lstm.inference.picture.lines import Line, Span, find_lines
-from mnist_lstm.inference.picture.morphology import Labels
+from mnist_lstm.inference.picture.lines import Line, Span
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
+from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
 from mnist_lstm.inference.picture.writing import find_ink
 
 SPECK = 0.15  # share of the writing in the whole picture
 FRAGMENTS = 12  # pieces at most
 
-COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167))  # of parts side by side
-
-__all__ = ["Images", "Line", "Span", "Writing", "find_writing", "is_mnist"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Parts of the ink on a sheet that may be writing; ``amount`` is how much writing that would be."""
-
-    sheet: Sheet
-    parts: list[Part]
-    labels: Labels
-    ink: Ink
-    amount: float
-
-    def lines(self) -> list[Line]:
-        """Return the lines of writing, with boxes as shares of the picture."""
-        return [line.map_boxes(self.sheet.locate) for line in find_lines(self.parts, self.labels, self.ink)]
-
-    def stages(self) -> dict[str, Image.Image]:
-        """Draw how it was found: the sheet, its ink, and the parts, in colours those that are writing."""
-        colours = np.full((self.labels.max() + 1, 3), 90, np.uint8)
-        colours[0] = 0
-        for number, part in enumerate(self.parts):
-            colours[part.label] = COLOURS[number % len(COLOURS)]
-        ink = self.ink.strength / max(float(self.ink.strength.max()), 1e-6)
-        return {
-            "sheet": Image.fromarray(np.rint(255 * np.clip(self.sheet.grey, 0, 1)).astype(np.uint8)),
-            "ink": Image.fromarray(np.rint(255 * np.clip(ink, 0, 1)).astype(np.uint8)),
-            "writing": Image.fromarray(colours[self.labels]),
-        }
+__all__ = ["Finding", "Images", "Line", "Span", "Writing", "find_writing", "is_mnist"]
 
 
 @dataclass(frozen=True)
@@ -96,22 +66,28 @@ def _find(grey: Grey) -> Iterator[Finding]:
     if min(grey.shape) < 3 or float(np.ptp(grey)) < MIN_CONTRAST:
         return
     grey = remove_salt_and_pepper(grey)
+    two_tones = list(find_two_tones(grey))
+    yield from filter(fills, two_tones)
+    sheets = find_sheets(grey)
+    for sheet in sheets:
+        if sheet.is_certain:
+            yield from _find_on(sheet)
+            return
     later = _find_on(Sheet.of(grey))
     amount = later[0].amount if later else 0.0
     lines = later[0].lines() if later else []
     pieces = sum(line.pieces for line in lines)
     # a large digit in a close crop falls into fragments, or is not found
-    crop = _find_in_crop(grey) if pieces != 1 else []
-    if crop and pieces <= FRAGMENTS:
+    if pieces != 1 and pieces <= FRAGMENTS and (crop := _find_in_crop(grey)):
         yield crop[0]
-        crop = []
-    for sheet in find_sheets(grey):
+    for sheet in sheets:
         found = _find_on(sheet)
         # what lies between the strokes of a close crop looks like a sheet as well, with a speck on it
         if found and found[0].amount > SPECK * amount:
             yield found.pop(0)
         later += found
-    yield from later + crop
+    yield from later
+    yield from two_tones
 
 
 def _find_in_crop(grey: Grey) -> list[Finding]:

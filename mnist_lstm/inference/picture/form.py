@@ -61,7 +61,8 @@ def to_mnist(ink: Grey) -> Images:
             edge = outside - inside + np.where(mask, 0.5, -0.5)  # distance to the stroke's edge, negative within
             drawn = 0.5 + ((wanted - stroke) / 2 * fine - edge) / fine
     drawn = np.clip(drawn, 0, 1)
-    return place(np.rint(255 * np.where(drawn < 0.06, 0, drawn)).astype(np.uint8))
+    levels = np.rint(255 * np.where(drawn < 0.06, 0, drawn)).astype(np.uint8)
+    return place(levels) if levels.any() else np.zeros((SIZE, SIZE), np.uint8)
 
 
 def _distance(mask: Mask) -> Grey:

@@ -185,5 +185,5 @@ def cut_out(piece: Piece, labels: Labels, ink: Ink) -> Grey:
     usual = float(np.percentile(cut[core], 70))
     full = np.clip(cv2.dilate(cut, np.ones((size, size), np.uint8)), 0.35 * usual, usual)
     full = cv2.blur(full, (size, size))
-    strength: Grey = np.clip((cut / full - 0.08) / 0.92, 0, 1).astype(np.float32)
+    strength: Grey = np.clip((cut / np.maximum(full, 1e-6) - 0.08) / 0.92, 0, 1).astype(np.float32)
     return strength

@@ -8,6 +8,7 @@ from mnist_lstm.inference.picture.ink import Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, label
 from mnist_lstm.inference.picture.rulings import remove_rulings
 
+FAINT_LINE = 0.7  # strength of printed lines, as a share of the least strength of ink
 MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
 
 
@@ -67,7 +68,7 @@ class Part(Bounds):
 def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
     """Return the parts of the ink, the largest first, the labelled picture, and the ink of printed lines and boxes."""
     inked = ink.strength > ink.weak
-    mask = remove_rulings(inked)
+    mask = remove_rulings(inked, ink.strength > FAINT_LINE * ink.weak)
     labels, boxes = label(mask)
     distance = depth(mask)
     height, width = mask.shape

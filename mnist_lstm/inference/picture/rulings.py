@@ -8,9 +8,9 @@ from mnist_lstm.inference.picture.morphology import Mask, dilate, erode, holes, 
 FRAME, EMPTY_FRAME = 0.88, 0.95  # share of its smallest rectangle that the hole of a frame fills; that of an 8, 0.8
 
 
-def remove_rulings(mask: Mask) -> Mask:
-    """Remove lines, grids and boxes from a mask of ink."""
-    return _without_lines(mask) & _without_frames(mask)
+def remove_rulings(mask: Mask, faint: Mask) -> Mask:
+    """Remove lines, grids and boxes from a mask of ink; lines are looked for in a mask of fainter ink."""
+    return _without_lines(mask, faint) & _without_frames(mask)
 
 
 def is_frame(mask: Mask, share: float) -> bool:
@@ -27,12 +27,12 @@ def is_straight(mask: Mask) -> bool:
     return bool(runs.sum() > 0.65 * mask.sum())
 
 
-def _without_lines(mask: Mask) -> Mask:
+def _without_lines(mask: Mask, faint: Mask) -> Mask:
     """Remove straight thin lines from edge to edge."""
     if min(mask.shape) < 40:
         return mask
-    level, rows = _horizontal_lines(mask)
-    upright, columns = _horizontal_lines(np.ascontiguousarray(mask.T))
+    level, rows = _horizontal_lines(mask, faint)
+    upright, columns = _horizontal_lines(np.ascontiguousarray(mask.T), np.ascontiguousarray(faint.T))
     rest: Mask = mask & ~level & ~upright.T
     if max(rows, columns) == 1:
         # in a close crop, the bar of a 7 or the foot of a 2 runs from edge to edge as well
@@ -42,7 +42,7 @@ def _without_lines(mask: Mask) -> Mask:
     return rest
 
 
-def _horizontal_lines(mask: Mask) -> tuple[Mask, int]:
+def _horizontal_lines(mask: Mask, faint: Mask) -> tuple[Mask, int]:
     """Find lines, also slightly tilted ones; return their pixels, without crossing strokes, and their number."""
     height, width = mask.shape
     none = np.zeros_like(mask), 0
@@ -50,7 +50,7 @@ def _horizontal_lines(mask: Mask) -> tuple[Mask, int]:
         return none  # in a strip of digits, strokes are as long as the strip is high
     length = max(8, round(0.15 * width))
     # a tilted line moves up or down: widen the ink by a pixel on either side
-    framed = np.pad(dilate(mask, 3, 1), ((0, 0), (length, length)), mode="edge")
+    framed = np.pad(dilate(faint, 3, 1), ((0, 0), (length, length)), mode="edge")
     labels, boxes = label(keep_runs(framed, 1, length)[:, length:-length])
     lengths, thickness = boxes[:, 2], boxes[:, 4] / boxes[:, 2]
     is_line = (thickness <= max(6, 0.08 * height)) & (lengths >= 0.9 * width)

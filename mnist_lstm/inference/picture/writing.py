@@ -23,7 +23,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> tuple[list[Part], Labels,
         ink: of a picture.
         is_cut_out: whether the picture is a sheet, cut out of a larger one.
     """
-    for _ in range(3):
+    for remaining in reversed(range(3)):
         parts, labels, lines = find_parts(ink)
         writing = select_writing(parts, labels, is_cut_out=is_cut_out)
         amounts = [part.area * part.level for part in writing]
@@ -33,7 +33,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> tuple[list[Part], Labels,
         if not writing:
             removed |= lines & ~ink.removed
         rest = ink.without(dilate(removed, 5, 5)) if float(ink.strength[removed].sum()) > 0.3 * sum(amounts) else None
-        if rest is None:
+        if rest is None or not remaining:
             break
         ink = rest
     if not _stands_out(writing, labels, ink, lines):

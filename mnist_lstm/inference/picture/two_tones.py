@@ -1,0 +1,50 @@
+"""A picture of two tones, ink and bare ground: a close crop, without ground around the digit to compare it with."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mnist_lstm.inference.picture.finding import Finding
+from mnist_lstm.inference.picture.ink import MIN_CONTRAST, SMALL, Grey, Ink, otsu, shrink
+from mnist_lstm.inference.picture.morphology import depth, holes, label
+from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.sheet import Sheet
+
+WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
+RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
+HOLES = 4  # at most: an 8 has two, squared paper many
+WIDEST = 0.4  # stroke, as a share of the digit's longer side
+FILLED = 0.9  # share of the picture's height and width, and of all ink, at least
+
+
+def find_two_tones(grey: Grey) -> Iterator[Finding]:
+    """Yield all dark or all light pixels of a picture as one digit, if there are two tones."""
+    sheet = Sheet.of(shrink(grey, max(1.0, max(grey.shape) / SMALL)))
+    is_light = sheet.grey > otsu(sheet.grey)
+    if not 0 < is_light.mean() < 1:
+        return
+    levels = float(sheet.grey[~is_light].mean()), float(sheet.grey[is_light].mean())
+    within = float(np.var(sheet.grey - np.where(is_light, levels[1], levels[0])))
+    if within > WITHIN * float(np.var(sheet.grey)) or levels[1] - levels[0] < MIN_CONTRAST:
+        return
+    for mask, (ink, ground) in ((~is_light, levels), (is_light, levels[::-1])):
+        rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+        if rim.mean() > RIM or sum(1 for _ in holes(mask)) > HOLES:
+            continue
+        strength = np.clip((sheet.grey - ground) / (ink - ground), 0, 1).astype(np.float32)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        depths = depth(mask)[mask]
+        stroke = 2 * float(np.percentile(depths, 90))
+        part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
+        if part.stroke < WIDEST * part.side:
+            found = Ink(strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool))
+            yield Finding(sheet, [part], mask.astype(np.int32), found, 0.0)
+
+
+def fills(finding: Finding) -> bool:
+    """Return whether nearly all ink is connected, and reaches from edge to edge: one digit, cropped to its ink."""
+    _, boxes = label(finding.labels > 0)
+    *_, width, height, area = boxes[1:][boxes[1:, 4].argmax()].tolist()
+    rows, columns = finding.labels.shape
+    return bool(area > FILLED * finding.parts[0].area and height > FILLED * rows and width > FILLED * columns)
