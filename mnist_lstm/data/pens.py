@@ -31,13 +31,13 @@ def _ellipse(x: float, y: float, width: float, height: float, start: float, end:
     return tuple((x + width / 2 * math.cos(a), y + height / 2 * math.sin(a)) for a in angles)
 
 
-def _corner(*points: Point) -> tuple[Point, ...]:
+def corner(*points: Point) -> tuple[Point, ...]:
     """Return points with a corner at each."""
     return tuple(point for point in points for _ in range(2))
 
 
 _O = _ellipse
-_C = _corner
+_C = corner
 
 FORMS: dict[int, tuple[Form, ...]] = {
     0: (

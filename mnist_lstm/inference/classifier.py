@@ -137,7 +137,7 @@ class Classifier:
             return reading, writing.finding
         best, finding = (reading, writing.finding) if _counts(reading, writing.finding) else (Reading.of([], []), None)
         for other in writing.others or ():
-            (another,) = self._read([other.lines()])
+            (another,) = self._read([other.lines])
             if _counts(another, other) and (not best.lines or another.score > best.score + BETTER):
                 best, finding = another, other
             if best.is_sure:

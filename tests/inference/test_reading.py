@@ -104,7 +104,7 @@ def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
 
 
 def finding(*, is_guess: bool = False) -> Any:
-    return SimpleNamespace(lines=lambda: [line_of(1)], is_guess=is_guess, stages=dict)
+    return SimpleNamespace(lines=[line_of(1)], is_guess=is_guess, stages=dict)
 
 
 def test_other_findings_are_asked_for_only_in_doubt() -> None:

@@ -58,7 +58,7 @@ def find_writing(grey: Grey) -> Writing:
     """Find the lines of digits in a picture: float32, 0 (black) to 1 (white), dark on light or light on dark."""
     found = _find(grey)
     first = next(found, None)
-    return Writing([] if first is None else first.lines(), first, found)
+    return Writing([] if first is None else first.lines, first, found)
 
 
 def _find(grey: Grey) -> Iterator[Finding]:
@@ -66,8 +66,8 @@ def _find(grey: Grey) -> Iterator[Finding]:
     if min(grey.shape) < 3 or float(np.ptp(grey)) < MIN_CONTRAST:
         return
     grey = remove_salt_and_pepper(grey)
-    two_tones = list(find_two_tones(grey))
-    yield from filter(fills, two_tones)
+    two_tones = [(finding, fills(finding)) for finding in find_two_tones(grey)]
+    yield from (finding for finding, is_crop in two_tones if is_crop)
     sheets = find_sheets(grey)
     for sheet in sheets:
         if sheet.is_certain:
@@ -75,8 +75,7 @@ def _find(grey: Grey) -> Iterator[Finding]:
             return
     later = _find_on(Sheet.of(grey))
     amount = later[0].amount if later else 0.0
-    lines = later[0].lines() if later else []
-    pieces = sum(line.pieces for line in lines)
+    pieces = sum(line.pieces for line in later[0].lines) if later else 0
     # a large digit in a close crop falls into fragments, or is not found
     if pieces != 1 and pieces <= FRAGMENTS and (crop := _find_in_crop(grey)):
         yield crop[0]
@@ -87,7 +86,7 @@ def _find(grey: Grey) -> Iterator[Finding]:
             yield found.pop(0)
         later += found
     yield from later
-    yield from two_tones
+    yield from (finding for finding, is_crop in two_tones if not is_crop)
 
 
 def _find_in_crop(grey: Grey) -> list[Finding]:

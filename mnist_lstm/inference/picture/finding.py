@@ -1,5 +1,6 @@
 """`Finding`: ink on a sheet that may be writing. The network reads several of a picture, if it doubts the first."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,9 @@ class Finding:
         """Whether it counts only for a reader that is sure of it: bare ground is all there may be."""
         return not self.amount or float(np.median([part.level for part in self.parts])) < FAINT
 
+    @functools.cached_property
     def lines(self) -> list[Line]:
-        """Return the lines of writing, with boxes as shares of the picture."""
+        """The lines of writing, with boxes as shares of the picture."""
         return [line.map_boxes(self.sheet.locate) for line in find_lines(self.parts, self.labels, self.ink)]
 
     def stages(self) -> dict[str, Image.Image]:
