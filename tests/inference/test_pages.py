@@ -71,8 +71,13 @@ def test_pages_are_read_from_standard_input(name: str) -> None:
     with Path(name).open("rb") as file:
         seekable = subprocess.run(program, stdin=file, capture_output=True, check=True).stdout
     piped = subprocess.run(program, input=Path(name).read_bytes(), capture_output=True, check=True).stdout
-    assert piped == seekable
-    assert [json.loads(line)["digit"] for line in piped.splitlines()] == list(DIGITS)
+    answers, expected = ([json.loads(line) for line in out.splitlines()] for out in (piped, seekable))
+    # which pages the network reads together depends on the time, and with it the last digit of a probability
+    exact = ("file", "index", "digit", "status", "message", "marks")
+    assert [[row[name] for name in exact] for row in answers] == [[row[name] for name in exact] for row in expected]
+    for row, other in zip(answers, expected, strict=True):
+        assert row["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    assert [row["digit"] for row in answers] == list(DIGITS)
 
 
 @pytest.mark.parametrize("name", ["scan.tif", "scan.pdf"])
