@@ -35,8 +35,8 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mnist_lstm.console import printable, track
-from mnist_lstm.data import pens
 from mnist_lstm.data.datasets import Digits
+from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import find_checkpoint, open_new, refuse_existing
 from mnist_lstm.inference.classifier import PRETRAINED, Classifier, Prediction, load_classifier
@@ -237,7 +237,7 @@ def draw_reliability(sets: dict[str, Answers]) -> Figure:
 def _of_one_digit(number: int, count: int, seed: int, mnist: Digits) -> Scene:
     """Draw the first picture of one digit among ``number``, ``number`` + ``count`` and so on of a series."""
     while True:
-        scene = draw_scene(number, seed, mnist, pens.UNSEEN_FORMS)
+        scene = draw_scene(number, seed, mnist, UNSEEN_FORMS)
         if scene.content == "one":
             return scene
         number += count

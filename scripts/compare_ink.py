@@ -30,8 +30,8 @@ from PIL import Image
 from scenes import scenes
 
 from mnist_lstm.console import printable, track
-from mnist_lstm.data import pens
 from mnist_lstm.data.datasets import Digits
+from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import find_checkpoint
 from mnist_lstm.inference import picture
@@ -181,7 +181,7 @@ def draw_examples(first: int, seed: int, mnist: Digits) -> Iterator[Example]:
     """Yield the pictures of `scenes.draw_scene` from number ``first`` that have writing on a sheet that fills them."""
     for number in (n for n in range(first, sys.maxsize) if scenes.KINDS[n % len(scenes.KINDS)] in scenes.SHEETS):
         with mock.patch.object(scenes, "_write", wraps=scenes._write) as write:
-            scene = scenes.draw_scene(number, seed, mnist, pens.UNSEEN_FORMS)
+            scene = scenes.draw_scene(number, seed, mnist, UNSEEN_FORMS)
         if scene.text:
             written = Image.fromarray(write.call_args.args[1]).reduce(-(-max(scene.image.size) // WORK_SIDE))
             grey = from_image(scene.image.copy())[0].astype(np.float32) / np.float32(255)

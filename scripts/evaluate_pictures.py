@@ -30,7 +30,8 @@ import torch
 from scenes.scenes import CONTENTS, KINDS, Scene, draw_scene
 
 from mnist_lstm.console import printable, track
-from mnist_lstm.data import datasets, pens
+from mnist_lstm.data import datasets
+from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import empty_folder, find_checkpoint
 from mnist_lstm.inference.classifier import Classifier, Prediction, load_classifier
@@ -69,7 +70,7 @@ class Reader:
 
     def read(self, number: int) -> Outcome:
         """Draw picture ``number``, read it, compare the answer with the truth, and save the picture if it is wrong."""
-        scene = draw_scene(number, self.seed, self.mnist, pens.UNSEEN_FORMS)
+        scene = draw_scene(number, self.seed, self.mnist, UNSEEN_FORMS)
         split = bool(number % 2) if scene.content == "empty" else scene.content != "one"
         prediction = self.classifier(scene.image, split=split)
         verdict = judge(scene.text, prediction)

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 from mnist_lstm.data import pens, shapes
 from mnist_lstm.data.datasets import Digits, load_split
 from mnist_lstm.data.format import CLASS_NAMES, NO_DIGIT, place
+from mnist_lstm.data.forms import FORMS, Form
 
 SEED = 0
 """Of all drawings: runs with several seeds train on the same images."""
@@ -17,7 +18,7 @@ EMBEDDED = 8  # one image in 8 is one of scikit-learn's digits, as far as they g
 Ink = npt.NDArray[np.uint8]
 
 
-def draw_digits(count: int, forms: dict[int, tuple[pens.Form, ...]] = pens.FORMS, seed: int = SEED) -> Digits:
+def draw_digits(count: int, forms: dict[int, tuple[Form, ...]] = FORMS, seed: int = SEED) -> Digits:
     """Draw digits with pens in many hands, as many of each class as of any other."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % len(CLASS_NAMES)

@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from mnist_lstm.data.pens import Form, Hand, Strokes, corner, trace
+from mnist_lstm.data.forms import Form, corner
+from mnist_lstm.data.pens import Hand, Strokes, trace
 
 LETTERS: dict[str, Form] = {
     "A": (corner((0.0, 1.0), (0.36, 0.0), (0.72, 1.0)), corner((0.14, 0.64), (0.6, 0.64))),

@@ -16,9 +16,9 @@ from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
-from mnist_lstm.inference.picture import Finding, Images, Line, Writing, find_writing, is_mnist
+from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
-from mnist_lstm.inference.reading import BETTER, DIGIT, SURE, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -123,7 +123,7 @@ class Classifier:
 
         With ``stages``, predictions have pictures of how the digits were found.
         """
-        readings = self._read([writing.lines for writing in found])
+        readings = self._read([writing.page for writing in found])
         answers = []
         for first, writing in zip(readings, found, strict=True):
             reading, finding = self._choose(first, writing)
@@ -135,20 +135,22 @@ class Classifier:
         """Return the best reading of a picture, with its finding; look for others only in doubt of the first one."""
         if reading.is_sure or writing.finding is None:
             return reading, writing.finding
-        best, finding = (reading, writing.finding) if _counts(reading, writing.finding) else (Reading.of([], []), None)
+        best: Reading = reading
+        finding: Finding | None = writing.finding
+        if not _counts(reading, writing.finding):
+            best, finding = Reading.of(Page([]), []), None
         for other in writing.others or ():
-            (another,) = self._read([other.lines])
+            (another,) = self._read([other.page])
             if _counts(another, other) and (not best.lines or another.score > best.score + BETTER):
                 best, finding = another, other
             if best.is_sure:
                 break
         return best, finding
 
-    def _read(self, pictures: list[list[Line]]) -> list[Reading]:
-        """Let the network read the lines of several pictures."""
-        images = [span.image for lines in pictures for line in lines for span in line.spans]
-        rows = iter(self.probabilities(_stack(images)))
-        return [Reading.of(lines, [next(rows) for line in lines for _ in line.spans]) for lines in pictures]
+    def _read(self, pages: list[Page]) -> list[Reading]:
+        """Let the network read several pages."""
+        rows = iter(self.probabilities(_stack([span.image for page in pages for span in page.spans])))
+        return [Reading.of(page, [next(rows) for _ in page.spans]) for page in pages]
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
@@ -165,7 +167,7 @@ class Classifier:
         seen = _stack([digit.span.image for digit in digits])
         boxes, marks = (
             tuple(Box(digit.value, digit.probability, *digit.span.box) for digit in group)
-            for group in (digits, reading.marks)
+            for group in (digits, [*reading.marks, *reading.rest])
         )
         if len(digits) > 1 and not split:
             message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
@@ -178,7 +180,7 @@ class Classifier:
 
     def _judge(self, reading: Reading) -> tuple[Status, str]:
         """Return the status of what was read, with its reasons."""
-        marks = len(reading.marks)
+        marks = len(reading.marks) + len(reading.rest)
         left_out = f"{marks} mark{'s' * (marks > 1)} beside it that {'are' if marks > 1 else 'is'} no digit left out"
         reasons = [left_out] if marks else []
         if reading.probability >= self.threshold:
@@ -191,8 +193,8 @@ class Classifier:
 
 
 def _counts(reading: Reading, finding: Finding) -> bool:
-    """Return whether a reading counts: that of a guess only if as much is read as one sure digit."""
-    return not finding.is_guess or reading.score >= math.log(2 * SURE)
+    """Return whether a reading counts: that of a guess only if it is sure."""
+    return not finding.is_guess or reading.is_sure
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:
@@ -234,7 +236,7 @@ def prepare(levels: Levels) -> Writing:
 def _prepare_mnist_sized(images: Images) -> Iterator[Writing]:
     """Do the same for pictures ``(N, 28, 28)`` at once; those in MNIST's form stay as they are."""
     for image, in_form in zip(images, is_mnist(images), strict=True):
-        yield Writing([Line.of(image)]) if in_form else find_writing(image.astype(np.float32) / np.float32(255))
+        yield Writing(Page([Line.of(image)])) if in_form else find_writing(image.astype(np.float32) / np.float32(255))
 
 
 def _prepare_all(pictures: Iterator[Any]) -> Iterator[Writing]:

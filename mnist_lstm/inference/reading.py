@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mnist_lstm.inference.picture import Line, Span
+from mnist_lstm.inference.picture import Page, Span
 
 DIGIT = 0.3
 """Probability of the most likely class below which ink is no digit: the network was trained to find all classes as
@@ -50,29 +50,32 @@ class Reading:
     Attributes:
         lines: of digits, from the top, each from left to right.
         marks: ink that is no digit beside those that are; the only ink of a picture is in ``lines`` whatever it is.
+        rest: bars and dots that belong to no digit.
         division: probability that the ink was divided into digits in the right way.
     """
 
     lines: list[list[Digit]]
     marks: list[Digit]
+    rest: list[Digit]
     division: float
 
     @classmethod
-    def of(cls, lines: list[Line], probabilities: Sequence[Probabilities]) -> "Reading":
-        """Read lines by the probabilities ``(10,)`` of each of their spans, in order."""
+    def of(cls, page: Page, probabilities: Sequence[Probabilities]) -> "Reading":
+        """Read lines by the probabilities ``(10,)`` of each of the page's spans, in order."""
         division = 1.0
         read: list[list[Digit]] = []
-        rest = iter(probabilities)
-        for line in lines:
-            rows = [next(rest) for _ in line.spans]
+        each = iter(probabilities)
+        for line in page.lines:
+            rows = [next(each) for _ in line.spans]
             path, share = line.best_path([float(row.max()) for row in rows])
             division *= share
             read.append([Digit(line.spans[i], tuple(rows[i].tolist())) for i in path])
+        rest = [Digit(span, tuple(row.tolist())) for span, row in zip(page.rest, each, strict=True)]
         marks = [digit for line in read for digit in line if digit.probability < DIGIT]
         if len(marks) == sum(map(len, read)):
-            return cls(read, [], division)
+            return cls(read, [], rest, division)
         digits = [[digit for digit in line if digit.probability >= DIGIT] for line in read]
-        return cls([line for line in digits if line], marks, division)
+        return cls([line for line in digits if line], marks, rest, division)
 
     @property
     def digits(self) -> list[Digit]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mnist_lstm.data import pens
 from mnist_lstm.data.datasets import Digits
+from mnist_lstm.data.forms import UNSEEN_FORMS, Form
 from scenes import camera, paper
 from scenes.camera import Colours
 from scenes.writing import Plane, Writer, draw_writer, wear, write_lines
@@ -45,7 +45,7 @@ class Scene:
 
 
 def draw_scenes(
-    count: int, seed: int, mnist: Digits | None, forms: dict[int, tuple[pens.Form, ...]] = pens.UNSEEN_FORMS
+    count: int, seed: int, mnist: Digits | None, forms: dict[int, tuple[Form, ...]] = UNSEEN_FORMS
 ) -> Iterator[Scene]:
     """Draw pictures of all kinds in turn.
 
@@ -62,7 +62,7 @@ def draw_scenes(
         yield draw_scene(number, seed, mnist, forms)
 
 
-def draw_scene(number: int, seed: int, mnist: Digits | None, forms: dict[int, tuple[pens.Form, ...]]) -> Scene:
+def draw_scene(number: int, seed: int, mnist: Digits | None, forms: dict[int, tuple[Form, ...]]) -> Scene:
     """Draw one picture of a series; see `draw_scenes`."""
     rng = np.random.default_rng((seed, number))
     kind = KINDS[number % len(KINDS)]
@@ -84,7 +84,7 @@ def _lines(content: str, rng: np.random.Generator) -> list[str]:
 
 
 def _draw(
-    kind: str, content: str, lines: list[str], mnist: Digits | None, forms: dict[int, tuple[pens.Form, ...]],
+    kind: str, content: str, lines: list[str], mnist: Digits | None, forms: dict[int, tuple[Form, ...]],
     rng: np.random.Generator,
 ) -> Image.Image:  # fmt: skip
     writer = draw_writer(rng, mnist, forms)

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from mnist_lstm.data import pens
 from mnist_lstm.data.datasets import Digits
+from mnist_lstm.data.forms import Form
 
 Plane = npt.NDArray[np.float32]
 """Float32 array ``(height, width)``, 0 to 1."""
@@ -27,7 +28,7 @@ class Writer:
 
     mnist: Digits | None
     hand: pens.Hand
-    forms: dict[int, tuple[pens.Form, ...]]
+    forms: dict[int, tuple[Form, ...]]
     width: float
 
     def write(self, digit: int, height: float, rng: np.random.Generator) -> Plane:
@@ -55,7 +56,7 @@ class Writer:
         return _without_margin(sharp)
 
 
-def draw_writer(rng: np.random.Generator, mnist: Digits | None, forms: dict[int, tuple[pens.Form, ...]]) -> Writer:
+def draw_writer(rng: np.random.Generator, mnist: Digits | None, forms: dict[int, tuple[Form, ...]]) -> Writer:
     """Draw a writer at random: MNIST's images or, as often, a pen."""
     return Writer(mnist if rng.random() < 0.5 else None, pens.draw_hand(rng), forms, float(rng.uniform(0.035, 0.16)))
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mnist_lstm.data import drawn, pens, shapes
+from mnist_lstm.data import drawn, shapes
 from mnist_lstm.data.datasets import Digits, load_sklearn_digits, load_split
 from mnist_lstm.data.format import NO_DIGIT
+from mnist_lstm.data.forms import FORMS, UNSEEN_FORMS
 from mnist_lstm.inference import load_classifier
 from mnist_lstm.inference.picture import is_mnist
 
@@ -35,7 +36,7 @@ def test_drawings_depend_on_the_seed_alone(digits: Digits) -> None:
 
 def test_pens_of_the_training_are_read_and_so_are_unseen_forms() -> None:
     classifier = load_classifier()
-    for forms in (pens.FORMS, pens.UNSEEN_FORMS):
+    for forms in (FORMS, UNSEEN_FORMS):
         images, labels = drawn.draw_digits(300, forms, seed=1)
         assert (classifier.probabilities(images).argmax(axis=1) == labels).mean() > 0.97
 
@@ -70,6 +71,6 @@ def test_no_digits_are_labelled_so_and_differ(digits: Digits) -> None:
 @pytest.mark.parametrize("name", shapes.LETTERS)
 def test_letters_are_no_form_of_a_digit(name: str) -> None:
     form = shapes.LETTERS[name]
-    assert all(form not in forms for forms in (*pens.FORMS.values(), *pens.UNSEEN_FORMS.values()))
+    assert all(form not in forms for forms in (*FORMS.values(), *UNSEEN_FORMS.values()))
     for stroke in form:
         assert all(0 <= x <= 1.6 and 0 <= y <= 1 for x, y in stroke)

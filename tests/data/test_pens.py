@@ -5,14 +5,15 @@ import pytest
 from scipy import ndimage
 
 from mnist_lstm.data import pens
-from mnist_lstm.data.pens import FORMS, UNSEEN_FORMS, Hand
+from mnist_lstm.data.forms import FORMS, UNSEEN_FORMS, Form
+from mnist_lstm.data.pens import Hand
 
 STEADY = Hand(slant=0, stretch=1, jitter=0, turn=0, choice=0)
 
 
 @pytest.mark.parametrize("forms", [FORMS, UNSEEN_FORMS], ids=["training", "unseen"])
 @pytest.mark.parametrize("digit", range(10))
-def test_every_form_is_one_glyph_of_the_wanted_height(digit: int, forms: dict[int, tuple[pens.Form, ...]]) -> None:
+def test_every_form_is_one_glyph_of_the_wanted_height(digit: int, forms: dict[int, tuple[Form, ...]]) -> None:
     assert len(forms[digit]) >= 2
     for form in forms[digit]:
         for seed in range(5):

@@ -140,7 +140,7 @@ def test_altered_mnist_image_is_restored(change: str) -> None:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=60)
             image = Image.open(buffer)
-        ((span,),) = (line.spans for line in find_writing(from_image(image)[0].astype(np.float32) / 255).lines)
+        ((span,),) = (line.spans for line in find_writing(from_image(image)[0].astype(np.float32) / 255).page.lines)
         assert np.corrcoef(span.image.ravel(), digit.ravel())[0, 1] > 0.85
 
 
@@ -359,7 +359,7 @@ def test_separate_strokes_of_a_digit_are_merged(classifier: Classifier) -> None:
 def test_stroke_width_is_brought_near_to_mnists() -> None:
     shares = []
     for width in (2, 9, 24):
-        ((span,),) = (line.spans for line in find_writing(draw(7, width=width).astype(np.float32) / 255).lines)
+        ((span,),) = (line.spans for line in find_writing(draw(7, width=width).astype(np.float32) / 255).page.lines)
         shares.append((span.image > 127).sum())
     # as drawn, the areas are 1 : 4 : 12
     assert shares[2] / shares[0] < 6

@@ -13,7 +13,7 @@ from PIL import Image
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import load_classifier
 from mnist_lstm.inference.classifier import PRETRAINED, Classifier
-from mnist_lstm.inference.picture import Line, Span, Writing
+from mnist_lstm.inference.picture import Line, Page, Span, Writing
 from mnist_lstm.inference.reading import Reading
 from mnist_lstm.inference.view import FOUND, LEFT_OUT, draw_view
 
@@ -43,7 +43,7 @@ class Fake(Classifier):
 
 
 def test_ink_that_is_no_digit_is_left_out_beside_digits() -> None:
-    reading = Reading.of([line_of(3), line_of(1)], [row(4, 0.99), row(7, 0.12), row(2, 0.8), row(1, 0.15)])
+    reading = Reading.of(Page([line_of(3), line_of(1)]), [row(4, 0.99), row(7, 0.12), row(2, 0.8), row(1, 0.15)])
     assert [[digit.value for digit in line] for line in reading.lines] == [[4, 2]]
     assert [mark.value for mark in reading.marks] == [7, 1]
     assert reading.probability == pytest.approx(0.99 * 0.8 * reading.division)
@@ -51,7 +51,7 @@ def test_ink_that_is_no_digit_is_left_out_beside_digits() -> None:
 
 
 def test_the_only_ink_is_kept_whatever_it_is() -> None:
-    reading = Reading.of([line_of(1)], [row(5, 0.14)])
+    reading = Reading.of(Page([line_of(1)]), [row(5, 0.14)])
     assert [digit.value for digit in reading.digits] == [5]
     assert reading.marks == []
     assert reading.probability == pytest.approx(0.14)
@@ -60,10 +60,10 @@ def test_the_only_ink_is_kept_whatever_it_is() -> None:
 def test_division_is_that_of_plausible_digits() -> None:
     whole = Span(0, 2, (0.0, 0.0, 2.0, 1.0), BLANK, 0.0)
     line = Line(2, [*line_of(2).spans, whole])
-    apart = Reading.of([line], [row(1, 0.99), row(0, 0.99), row(4, 0.11)])
+    apart = Reading.of(Page([line]), [row(1, 0.99), row(0, 0.99), row(4, 0.11)])
     assert [digit.value for digit in apart.digits] == [1, 0]
     assert apart.division > 0.95
-    torn = Reading.of([line], [row(1, 0.6), row(0, 0.6), row(4, 0.6)])
+    torn = Reading.of(Page([line]), [row(1, 0.6), row(0, 0.6), row(4, 0.6)])
     assert torn.division < 0.7
 
 
@@ -73,9 +73,30 @@ def test_division_is_that_of_plausible_digits() -> None:
 )
 def test_large_marks_make_an_answer_unsure_and_small_ones_are_told(height: float, status: str, message: str) -> None:
     lines = [Line(2, [*line_of(1).spans, Span(1, 2, (1.0, 0.0, 2.0, height), BLANK, 0.0)])]
-    (prediction,) = Fake([row(8, 0.99), row(3, 0.12)]).predict([Writing(lines)])
+    (prediction,) = Fake([row(8, 0.99), row(3, 0.12)]).predict([Writing(Page(lines))])
     assert (prediction.digit, prediction.status, len(prediction.boxes)) == (8, status, 1)
     assert prediction.message.startswith(message)
+
+
+def test_bars_and_dots_between_digits_are_told_and_shown_where_they_are() -> None:
+    dash = Span(0, 1, (0.4, 0.5, 0.6, 0.55), BLANK, 0.0)
+    (prediction,) = Fake([row(8, 0.99), row(3, 0.99), row(1, 0.6)]).predict(
+        [Writing(Page([line_of(2)], [dash]))], split=True
+    )
+    assert (prediction.digit, prediction.status) == ("83", "ok")
+    assert prediction.message == "1 mark beside it that is no digit left out"
+    assert [(mark.digit, mark.left) for mark in prediction.marks] == [(1, 0.4)]
+
+
+def test_no_ink_is_dropped_in_silence() -> None:
+    paper = np.full((200, 600), 255, np.uint8)
+    paper[40:160, 90:102] = paper[40:160, 490:502] = 0  # two ones
+    paper[96:106, 240:340] = 0  # a dash
+    prediction = load_classifier()(paper, split=True)
+    assert (prediction.digit, prediction.status) == ("11", "ok")
+    assert "1 mark" in prediction.message
+    ((mark, *_),) = (prediction.marks,)
+    assert (mark.left, mark.right) == pytest.approx((0.4, 0.567), abs=0.02)
 
 
 def test_show_draws_stages_and_what_was_left_out(command: Command) -> None:
@@ -89,22 +110,22 @@ def test_show_draws_stages_and_what_was_left_out(command: Command) -> None:
         pixels = np.asarray(view.convert("RGB")).reshape(-1, 3)
     assert view.height == 630
     assert (pixels == (213, 94, 0)).all(axis=1).any()
-    (prediction,) = Fake([row(1, 0.99), row(3, 0.12)]).predict([Writing([line_of(2)])])
+    (prediction,) = Fake([row(1, 0.99), row(3, 0.12)]).predict([Writing(Page([line_of(2)]))])
     drawn = np.asarray(draw_view(Image.new("L", (20, 20), 255), prediction)).reshape(-1, 3)
     for colour in (FOUND, LEFT_OUT):
         assert (drawn == colour).all(axis=1).any()
 
 
 def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
-    (prediction,) = Fake([row(3, 0.12)]).predict([Writing([line_of(1)])])
+    (prediction,) = Fake([row(3, 0.12)]).predict([Writing(Page([line_of(1)]))])
     assert (prediction.digit, prediction.status) == (3, "unsure")
     assert prediction.message == "it does not look like a digit"
-    (prediction,) = Fake([row(3, 0.45)]).predict([Writing([line_of(1)])])
+    (prediction,) = Fake([row(3, 0.45)]).predict([Writing(Page([line_of(1)]))])
     assert (prediction.status, prediction.message) == ("unsure", "its probability is below 0.5")
 
 
-def finding(*, is_guess: bool = False) -> Any:
-    return SimpleNamespace(lines=[line_of(1)], is_guess=is_guess, stages=dict)
+def finding(count: int = 1, *, is_guess: bool = False) -> Any:
+    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, stages=dict)
 
 
 def test_other_findings_are_asked_for_only_in_doubt() -> None:
@@ -117,7 +138,7 @@ def test_other_findings_are_asked_for_only_in_doubt() -> None:
 
     def read(*rows: np.ndarray) -> tuple[Any, str, list[str]]:
         asked.clear()
-        (prediction,) = Fake(list(rows)).predict([Writing([line_of(1)], finding(), others())])
+        (prediction,) = Fake(list(rows)).predict([Writing(Page([line_of(1)]), finding(), others())])
         return prediction.digit, prediction.status, list(asked)
 
     assert read(row(6, 0.95)) == (6, "ok", [])
@@ -130,17 +151,21 @@ def test_other_findings_are_asked_for_only_in_doubt() -> None:
 def test_a_guess_counts_only_if_the_network_is_sure_of_it() -> None:
     def read(guess: np.ndarray, *other: np.ndarray) -> tuple[Any, str]:
         others = iter([finding(is_guess=True) for _ in other])
-        (prediction,) = Fake([guess, *other]).predict([Writing([line_of(1)], finding(is_guess=True), others)])
+        (prediction,) = Fake([guess, *other]).predict([Writing(Page([line_of(1)]), finding(is_guess=True), others)])
         return prediction.digit, prediction.status
 
     assert read(row(6, 0.95)) == (6, "ok")
     assert read(row(6, 0.8)) == (None, "empty")
     assert read(row(6, 0.8), row(9, 0.85)) == (None, "empty")
     assert read(row(6, 0.8), row(9, 0.95)) == (9, "ok")
+    two = iter([finding(2, is_guess=True)])
+    rows = [row(6, 0.8), row(1, 0.99), row(7, 0.7)]
+    (prediction,) = Fake(rows).predict([Writing(Page([line_of(1)]), finding(is_guess=True), two)])
+    assert prediction.status == "empty", "one of the two is doubtful"
 
 
 def test_a_picture_without_any_finding_is_empty() -> None:
-    (prediction,) = Fake([]).predict([Writing([], None, iter([]))])
+    (prediction,) = Fake([]).predict([Writing(Page([]), None, iter([]))])
     assert (prediction.status, prediction.digit) == ("empty", None)
 
 

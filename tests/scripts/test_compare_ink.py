@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.inference import picture
 from mnist_lstm.inference.classifier import load_classifier
 from mnist_lstm.inference.picture.morphology import dilate
@@ -110,7 +111,7 @@ def test_examples_are_the_pictures_of_the_series_with_what_is_written(compare_in
         around = dilate(example.truth, 9, 9) & ~example.truth
         contrast = example.grey[example.truth].mean() - example.grey[around].mean()
         assert contrast > 0 if light else contrast < 0
-        drawn = scenes.draw_scene(example.scene.number, 1, mnist, compare_ink.pens.UNSEEN_FORMS)
+        drawn = scenes.draw_scene(example.scene.number, 1, mnist, UNSEEN_FORMS)
         np.testing.assert_array_equal(np.asarray(drawn.image), np.asarray(example.scene.image))
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mnist_lstm.data import pens
 from mnist_lstm.data.datasets import load_sklearn_digits
+from mnist_lstm.data.forms import FORMS, UNSEEN_FORMS
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def writing(scenes):
     from scenes import writing
 
     hand = pens.Hand(slant=0, stretch=1, jitter=0.01, turn=0, choice=0.5)
-    pen = writing.Writer(None, hand, pens.UNSEEN_FORMS, 0.08)
+    pen = writing.Writer(None, hand, UNSEEN_FORMS, 0.08)
     return SimpleNamespace(**vars(writing), pen=pen)
 
 
@@ -58,7 +59,7 @@ def test_every_kind_is_drawn_without_mnist(scenes, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("number", [0, 12, 13])
 def test_a_picture_depends_on_its_seed_and_number_alone(scenes, number: int) -> None:
     def draw(number: int, seed: int):
-        return scenes.draw_scene(number, seed, load_sklearn_digits(), pens.UNSEEN_FORMS)
+        return scenes.draw_scene(number, seed, load_sklearn_digits(), UNSEEN_FORMS)
 
     def pixels(scene) -> tuple:
         return scene.image.size, scene.image.tobytes()
@@ -110,7 +111,7 @@ def test_contents_and_digits_are_as_frequent_as_meant(scenes, truths: list) -> N
 def test_an_empty_sheet_has_no_ink(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     def darkest(content: str) -> float:
         monkeypatch.setattr(scenes, "CONTENTS", (content,))
-        scene = scenes.draw_scene(0, 5, None, pens.UNSEEN_FORMS)
+        scene = scenes.draw_scene(0, 5, None, UNSEEN_FORMS)
         grey = np.asarray(scene.image.convert("L"), float)
         return float(grey.min() / np.median(grey))
 
@@ -142,7 +143,7 @@ def test_only_the_first_two_digits_touch(writing) -> None:
 def test_digits_of_mnist_have_the_wanted_height(writing, height: int) -> None:
     digits = load_sklearn_digits()
     rng = np.random.default_rng(0)
-    writer = writing.Writer(digits, writing.pen.hand, pens.UNSEEN_FORMS, 0.08)
+    writer = writing.Writer(digits, writing.pen.hand, UNSEEN_FORMS, 0.08)
     for digit in range(10):
         ink = writer.write(digit, height, rng)
         assert len(ink) == pytest.approx(height, rel=0.2)
@@ -153,9 +154,9 @@ def test_digits_of_mnist_have_the_wanted_height(writing, height: int) -> None:
 def test_half_of_the_writers_write_as_in_mnist(writing) -> None:
     rng = np.random.default_rng(0)
     digits = load_sklearn_digits()
-    number = sum(writing.draw_writer(rng, digits, pens.FORMS).mnist is not None for _ in range(1000))
+    number = sum(writing.draw_writer(rng, digits, FORMS).mnist is not None for _ in range(1000))
     assert 440 < number < 560
-    assert all(writing.draw_writer(rng, None, pens.FORMS).mnist is None for _ in range(20))
+    assert all(writing.draw_writer(rng, None, FORMS).mnist is None for _ in range(20))
 
 
 @pytest.mark.parametrize("pen", ["felt", "ball", "pencil", "chalk"])

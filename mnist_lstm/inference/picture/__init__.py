@@ -26,7 +26,7 @@ from mnist_lstm.inference.picture.ink import (
     remove_salt_and_pepper,
     shrink,
 )
-from mnist_lstm.inference.picture.lines import Line, Span
+from mnist_lstm.inference.picture.lines import Line, Page, Span
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
@@ -35,21 +35,21 @@ from mnist_lstm.inference.picture.writing import find_ink
 SPECK = 0.15  # share of the writing in the whole picture
 FRAGMENTS = 12  # pieces at most
 
-__all__ = ["Finding", "Images", "Line", "Span", "Writing", "find_writing", "is_mnist"]
+__all__ = ["Finding", "Images", "Line", "Page", "Span", "Writing", "find_writing", "is_mnist"]
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What was found in a picture: lines from the top, each with its spans from left to right.
+    """What was found in a picture.
 
     Attributes:
-        lines: the most likely ones; none without ink.
+        page: the most likely lines; none without ink.
         finding: where they come from; None for an image in MNIST's form.
         others: that the same ink, or other ink, may be. They are looked for when they are asked for, by a reader that
             doubts the first, and hold some 40 MB until then.
     """
 
-    lines: list[Line]
+    page: Page
     finding: Finding | None = None
     others: Iterator[Finding] | None = None
 
@@ -58,7 +58,7 @@ def find_writing(grey: Grey) -> Writing:
     """Find the lines of digits in a picture: float32, 0 (black) to 1 (white), dark on light or light on dark."""
     found = _find(grey)
     first = next(found, None)
-    return Writing([] if first is None else first.lines, first, found)
+    return Writing(Page([]) if first is None else first.page, first, found)
 
 
 def _find(grey: Grey) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _find(grey: Grey) -> Iterator[Finding]:
             return
     later = _find_on(Sheet.of(grey))
     amount = later[0].amount if later else 0.0
-    pieces = sum(line.pieces for line in later[0].lines) if later else 0
+    pieces = sum(line.pieces for line in later[0].page.lines) if later else 0
     # a large digit in a close crop falls into fragments, or is not found
     if pieces != 1 and pieces <= FRAGMENTS and (crop := _find_in_crop(grey)):
         yield crop[0]

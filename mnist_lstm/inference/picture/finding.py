@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mnist_lstm.inference.picture.ink import Ink
-from mnist_lstm.inference.picture.lines import Line, find_lines
+from mnist_lstm.inference.picture.lines import Page, find_page
 from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet
@@ -32,9 +32,9 @@ class Finding:
         return not self.amount or float(np.median([part.level for part in self.parts])) < FAINT
 
     @functools.cached_property
-    def lines(self) -> list[Line]:
+    def page(self) -> Page:
         """The lines of writing, with boxes as shares of the picture."""
-        return [line.map_boxes(self.sheet.locate) for line in find_lines(self.parts, self.labels, self.ink)]
+        return find_page(self.parts, self.labels, self.ink).map_boxes(self.sheet.locate)
 
     def stages(self) -> dict[str, Image.Image]:
         """Draw how it was found: the sheet, its ink, and the parts, in colours those that are writing."""

@@ -50,6 +50,10 @@ class Span:
         """That of its box."""
         return self.box[3] - self.box[1]
 
+    def map_box(self, change: Callable[[Box], Box]) -> "Span":
+        """Return the same span with another box."""
+        return replace(self, box=change(self.box))
+
 
 @dataclass(frozen=True)
 class Line:
@@ -65,7 +69,7 @@ class Line:
 
     def map_boxes(self, change: Callable[[Box], Box]) -> "Line":
         """Return the same line with other boxes."""
-        return Line(self.pieces, [replace(span, box=change(span.box)) for span in self.spans])
+        return Line(self.pieces, [span.map_box(change) for span in self.spans])
 
     def best_path(self, probabilities: Sequence[float]) -> tuple[list[int], float]:
         """Return the numbers of the spans that are the most likely digits, and the share of this path in all paths.
@@ -91,9 +95,28 @@ class Line:
         return path, min(1.0, math.exp(-cost) / max(total[-1], 1e-300))
 
 
-def find_lines(parts: list[Part], labels: Labels, ink: Ink) -> list[Line]:
-    """Return the lines of writing from the top, each with its spans from left to right."""
-    return [_line(pieces, labels, ink) for pieces in arrange(parts, labels)]
+@dataclass(frozen=True)
+class Page:
+    """What is written: lines from the top, and the rest, bars and dots that belong to no digit."""
+
+    lines: list[Line]
+    rest: list[Span] = field(default_factory=list)
+
+    @property
+    def spans(self) -> list[Span]:
+        """All spans, those of the lines first."""
+        return [*(span for line in self.lines for span in line.spans), *self.rest]
+
+    def map_boxes(self, change: Callable[[Box], Box]) -> "Page":
+        """Return the same page with other boxes."""
+        return Page([line.map_boxes(change) for line in self.lines], [span.map_box(change) for span in self.rest])
+
+
+def find_page(parts: list[Part], labels: Labels, ink: Ink) -> Page:
+    """Return the lines of writing, each with its spans from left to right, and the rest."""
+    lines, rest = arrange(parts, labels)
+    spans = [_span(piece, 0, 1, labels, ink, 0.0) for piece in rest]
+    return Page([_line(pieces, labels, ink) for pieces in lines], spans)
 
 
 def _line(parts: list[Piece], labels: Labels, ink: Ink) -> Line:
@@ -110,10 +133,13 @@ def _line(parts: list[Piece], labels: Labels, ink: Ink) -> Line:
                 if not _may_join(span, last, joined, height) or (not joined.is_cut and end > start + MAX_PIECES):
                     break
                 span = joined
-            box = (span.left, span.top, span.right, span.bottom)
-            image = to_mnist(cut_out(span, labels, ink))
-            spans.append(Span(start, end, box, image, _penalty(span, pieces, start, end, height, width)))
+            spans.append(_span(span, start, end, labels, ink, _penalty(span, pieces, start, end, height, width)))
     return Line(len(pieces), spans)
+
+
+def _span(piece: Piece, start: int, end: int, labels: Labels, ink: Ink, penalty: float) -> Span:
+    box = (piece.left, piece.top, piece.right, piece.bottom)
+    return Span(start, end, box, to_mnist(cut_out(piece, labels, ink)), penalty)
 
 
 def _may_join(span: Piece, last: Piece, joined: Piece, height: float) -> bool:

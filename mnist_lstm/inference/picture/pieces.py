@@ -44,28 +44,32 @@ class Piece(Bounds):
         )
 
 
-def arrange(parts: list[Part], labels: Labels) -> list[list[Piece]]:
-    """Merge the strokes of each digit; return lines from the top, each from left to right."""
+def arrange(parts: list[Part], labels: Labels) -> tuple[list[list[Piece]], list[Piece]]:
+    """Merge the strokes of each digit.
+
+    Returns:
+        Lines from the top, each from left to right, and the rest: bars and dots that belong to no digit.
+    """
     pieces = [Piece(part.left, part.top, part.right, part.bottom, (part.label,), part.stroke) for part in parts]
     if not pieces:
-        return []
+        return [], []
     height = digit_height(pieces)
     pieces = _merge_strokes(pieces, height, labels)
-    # a bar that belongs to no digit is the rest of a line; in a small picture, specks are large
-    least = (0.25 if max(labels.shape) > SMALL else 0.45) * height
-    pieces = [p for p in pieces if max(p.width, p.height) > least and p.height > 0.35 * p.width]
-    if not pieces:
-        return []
-    height = digit_height(pieces)
+    least = (0.25 if max(labels.shape) > SMALL else 0.45) * height  # in a small picture, specks are large
+    digits = [p for p in pieces if max(p.width, p.height) > least and p.height > 0.35 * p.width]
+    rest = [piece for piece in pieces if piece not in digits]
+    if not digits:
+        return [], rest
+    height = digit_height(digits)
     lines: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda piece: piece.left):
+    for piece in sorted(digits, key=lambda piece: piece.left):
         near = [(_distance_to(line, piece), line) for line in lines if _is_beside(line, piece, height)]
         if near:
             min(near, key=lambda pair: pair[0])[1].append(piece)
         else:
             lines.append([piece])
     lines = _join_lines(lines, height)
-    return sorted(lines, key=lambda line: float(np.median([piece.centre[1] for piece in line])))
+    return sorted(lines, key=lambda line: float(np.median([piece.centre[1] for piece in line]))), rest
 
 
 def digit_height(pieces: list[Piece]) -> float:
