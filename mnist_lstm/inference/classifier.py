@@ -141,6 +141,8 @@ class Classifier:
             best, finding = Reading.of(Page([]), []), None
         for other in writing.others or ():
             (another,) = self._read([other.page])
+            if another.lines and reading.lines:
+                another = another.with_marks(reading.marks)
             if _counts(another, other) and (not best.lines or another.score > best.score + BETTER):
                 best, finding = another, other
             if best.is_sure:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,22 @@ class Reading:
             return cls(read, [], rest, division)
         digits = [[digit for digit in line if digit.probability >= DIGIT] for line in read]
         return cls([line for line in digits if line], marks, rest, division)
+
+    def with_marks(self, marks: list[Digit]) -> "Reading":
+        """Return the same with marks of another reading of the picture, which must not be dropped in silence.
+
+        Those are added that stand beside a digit of this one, are about as high, and where nothing else was found.
+        """
+        heights = sorted(digit.span.height for digit in self.digits)
+        own = [digit.span for digit in [*self.digits, *self.marks]]
+        left = [
+            mark
+            for mark in marks
+            if 0.55 < mark.span.height / heights[len(heights) // 2] < 1.6
+            and any(digit.span.is_level_with(mark.span) for digit in self.digits)
+            and not any(span.overlaps(mark.span) for span in own)
+        ]
+        return replace(self, marks=[*self.marks, *left])
 
     @property
     def digits(self) -> list[Digit]:

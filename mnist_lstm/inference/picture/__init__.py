@@ -112,15 +112,15 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
             ink = measure_ink(sheet.grey, light, width)
             if ink is None:
                 continue
-            parts, labels, ink = find_ink(ink, is_cut_out=sheet.is_cut_out)
-            parts = [part for part in parts if part.stroke < 0.8 * width * max(labels.shape)]
-            # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
-            is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
-            amount = _amount(parts) / (2 if is_outline else 1)
-            if parts:
-                found.append(Finding(sheet, parts, labels, ink, amount))
-            if amount > most:
-                most, widest = amount, max(part.stroke for part in parts)
+            for writing, labels, rest in find_ink(ink, is_cut_out=sheet.is_cut_out):
+                parts = [part for part in writing if part.stroke < 0.8 * width * max(labels.shape)]
+                # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
+                is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
+                amount = _amount(parts) / (2 if is_outline else 1)
+                if parts:
+                    found.append(Finding(sheet, parts, labels, rest, amount))
+                if amount > most:
+                    most, widest = amount, max(part.stroke for part in parts)
     return sorted(found, key=lambda finding: -finding.amount)
 
 

@@ -24,6 +24,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom."""
 
 MAX_PIECES = 3  # parts of one digit side by side
+NARROW = 0.55  # width of a part that may be two digits beside others, as a share of the width of a digit at most
 SOFT = 2  # pixels around a part that belong to the soft edge of its strokes
 
 
@@ -37,6 +38,8 @@ class Span:
         box: of its ink, in pixels; from `find_writing`, as shares of the picture's width and height.
         image: uint8 ``(28, 28)`` in MNIST's form.
         penalty: how unlike one digit it is by its shape alone, at least 0, as a negative log-probability.
+        whole: the pieces, first and last but one, of a part that is no wider than a digit, if the span is a slice of
+            it: it counts as far as the network doubts the whole. None for other spans.
     """
 
     start: int
@@ -44,11 +47,22 @@ class Span:
     box: Box
     image: Images = field(repr=False)
     penalty: float
+    whole: tuple[int, int] | None = None
 
     @property
     def height(self) -> float:
         """That of its box."""
         return self.box[3] - self.box[1]
+
+    def is_level_with(self, other: "Span") -> bool:
+        """Return whether two spans may stand in a line of writing."""
+        shared = min(self.box[3], other.box[3]) - max(self.box[1], other.box[1])
+        return shared > 0.4 * min(self.height, other.height)
+
+    def overlaps(self, other: "Span") -> bool:
+        """Return whether the boxes of two spans have a point in common."""
+        (left, top, right, bottom), (a, b, c, d) = self.box, other.box
+        return max(left, a) < min(right, c) and max(top, b) < min(bottom, d)
 
     def map_box(self, change: Callable[[Box], Box]) -> "Span":
         """Return the same span with another box."""
@@ -84,9 +98,12 @@ class Line:
         best += [(math.inf, [])] * self.pieces
         total = [1.0] + [0.0] * self.pieces  # weight of all paths to a place
         chance = 1 / len(CLASS_NAMES)
+        certain = {(span.start, span.end): p for span, p in zip(self.spans, probabilities, strict=True)}
         for number, span in sorted(enumerate(self.spans), key=lambda item: item[1].end):
             before, path = best[span.start]
             weight = math.exp(-span.penalty) * max((probabilities[number] - chance) / (1 - chance), 1e-9)
+            if span.whole is not None:
+                weight *= 1 - certain[span.whole]
             cost = before - math.log(max(weight, 1e-300))
             total[span.end] += total[span.start] * weight
             if cost < best[span.end][0]:
@@ -122,7 +139,13 @@ def find_page(parts: list[Part], labels: Labels, ink: Ink) -> Page:
 def _line(parts: list[Piece], labels: Labels, ink: Ink) -> Line:
     height = digit_height(parts)
     width = _digit_width(parts, height)
-    pieces = [piece for part in parts for piece in _cut(part, height, width, labels)]
+    pieces: list[Piece] = []
+    wholes: list[tuple[int, int] | None] = []  # of each piece
+    for part in parts:
+        excess = part.width / (width * max(part.height / height, 0.8))
+        slices = _cut(part, height, labels) if excess >= (1 if len(parts) == 1 else NARROW) else [part]
+        wholes += [(len(pieces), len(pieces) + len(slices)) if excess < 1 and len(slices) > 1 else None] * len(slices)
+        pieces += slices
     spans = []
     for start in range(len(pieces)):
         span = pieces[start]
@@ -133,7 +156,9 @@ def _line(parts: list[Piece], labels: Labels, ink: Ink) -> Line:
                 if not _may_join(span, last, joined, height) or (not joined.is_cut and end > start + MAX_PIECES):
                     break
                 span = joined
-            spans.append(_span(span, start, end, labels, ink, _penalty(span, pieces, start, end, height, width)))
+            whole = wholes[start] if wholes[start] == wholes[end - 1] != (start, end) else None
+            penalty = _penalty(span, pieces, start, end, height, width)
+            spans.append(replace(_span(span, start, end, labels, ink, penalty), whole=whole))
     return Line(len(pieces), spans)
 
 
@@ -172,17 +197,15 @@ def _penalty(span: Piece, line: list[Piece], start: int, end: int, height: float
     return penalty + (2.0 if is_alone else 1.0) * cuts + 20 * low + 5 * narrow
 
 
-def _cut(part: Piece, height: float, width: float, labels: Labels) -> list[Piece]:
-    """Cut a part that is too wide for one digit where little ink crosses."""
-    if part.width < width * max(part.height / height, 0.8):
-        return [part]
+def _cut(part: Piece, height: float, labels: Labels) -> list[Piece]:
+    """Cut a part where little ink crosses."""
     mask = np.isin(labels[part.top : part.bottom, part.left : part.right], part.labels)
     kernel = np.ones(max(1, round(0.06 * height)))
     crossing = np.convolve(mask.sum(axis=0), kernel / kernel.sum(), mode="same")
     least = max(2, round(0.12 * height))
     cuts: list[int] = []
     for x in sorted(range(least, mask.shape[1] - least), key=lambda x: (crossing[x], x)):
-        if len(cuts) >= round(3 * part.width / height) or crossing[x] > max(1.8 * part.stroke, 0.35 * part.height):
+        if len(cuts) >= round(3 * part.width / height) or crossing[x] > max(1.8 * part.stroke, 0.5 * part.height):
             break
         if all(abs(x - other) > 0.25 * height for other in cuts):
             cuts.append(x)

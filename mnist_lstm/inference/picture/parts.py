@@ -69,6 +69,7 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
     """Return the parts of the ink, the largest first, the labelled picture, and the ink of printed lines and boxes."""
     inked = ink.strength > ink.weak
     mask = remove_rulings(inked, ink.strength > FAINT_LINE * ink.weak)
+    lines = inked & ~mask
     labels, boxes = label(mask)
     distance = depth(mask)
     height, width = mask.shape
@@ -86,20 +87,23 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         stroke = 2 * float(np.percentile(depths[depths >= min(1.0, depths.max())], 90))
         excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
-        sharpness = _lost(ink, labels, number, box, reach) / max(level, 1e-6)
+        sharpness = _lost(ink, labels, lines, number, box, reach) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
         parts.append(Part(*place, number, area, stroke, level, sharpness, excess, edges))
-    return parts, labels, inked & ~mask
+    return parts, labels, lines
 
 
-def _lost(ink: Ink, labels: Labels, number: int, box: tuple[slice, slice], reach: int) -> float:
-    """Return how much less ink there is ``reach`` pixels outside a part than within ``reach`` pixels of its rim."""
+def _lost(ink: Ink, labels: Labels, lines: Mask, number: int, box: tuple[slice, slice], reach: int) -> float:
+    """Return how much less ink there is ``reach`` pixels outside a part than within ``reach`` pixels of its rim.
+
+    Printed ``lines`` are left aside.
+    """
     rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in box)
     strength, around = ink.strength[rows, columns], labels[rows, columns]
     own = around == number
     size = 2 * reach + 1
-    outside = dilate(own, size, size) & ~dilate(own, size - 2, size - 2) & (around == 0)
+    outside = dilate(own, size, size) & ~dilate(own, size - 2, size - 2) & (around == 0) & ~lines[rows, columns]
     if not outside.any():
         return float(np.median(strength[own]))
     rim = own & dilate(own & ~erode(own, 3, 3), size, size)

@@ -36,8 +36,8 @@ def _without_lines(mask: Mask, faint: Mask) -> Mask:
     rest: Mask = mask & ~level & ~upright.T
     if max(rows, columns) == 1:
         # in a close crop, the bar of a 7 or the foot of a 2 runs from edge to edge as well
-        inked = [np.flatnonzero(rest.sum(axis=axis) > 1) for axis in (1, 0)]
-        if any(at.size and np.ptp(at) > 0.7 * side for at, side in zip(inked, mask.shape, strict=True)):
+        _, boxes = label(rest)
+        if (boxes[1:, 2] > 0.7 * mask.shape[1]).any() or (boxes[1:, 3] > 0.7 * mask.shape[0]).any():
             return mask
     return rest
 

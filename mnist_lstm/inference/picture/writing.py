@@ -1,9 +1,11 @@
 """Which ink is writing? Without shadows, frames, objects at the edges, stains and grain."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mnist_lstm.inference.picture.ink import SMALL, Ink
-from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate
+from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate, label
 from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 
@@ -13,16 +15,17 @@ WEAK_SHARPNESS = 0.3  # beside writing
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
 
-def find_ink(ink: Ink, *, is_cut_out: bool = False) -> tuple[list[Part], Labels, Ink]:
-    """Return the parts of the ink that are writing, the labelled picture, and the ink in which they were found.
+def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part], Labels, Ink]]:
+    """Yield the parts of the ink that are writing, the labelled picture, and the ink in which they were found.
 
     A frame, an object or a line may be darker than the writing. So the rest is looked at again without them, with
-    thresholds of its own.
+    thresholds of its own, up to twice: more may be found then, or less, if fainter lines touch the writing.
 
     Args:
         ink: of a picture.
         is_cut_out: whether the picture is a sheet, cut out of a larger one.
     """
+    before: list[Part] = []
     for remaining in reversed(range(3)):
         parts, labels, lines = find_parts(ink)
         writing = select_writing(parts, labels, is_cut_out=is_cut_out)
@@ -33,12 +36,22 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> tuple[list[Part], Labels,
         if not writing:
             removed |= lines & ~ink.removed
         rest = ink.without(dilate(removed, 5, 5)) if float(ink.strength[removed].sum()) > 0.3 * sum(amounts) else None
+        if _stands_out(writing, labels, ink, lines):
+            writing = _with_neighbours(writing, parts, labels)
+            if not _are_alike(writing, before):
+                yield writing, labels, ink
+            before = writing
         if rest is None or not remaining:
-            break
+            return
         ink = rest
-    if not _stands_out(writing, labels, ink, lines):
-        return [], labels, ink
-    return _with_neighbours(writing, parts, labels), labels, ink
+
+
+def _are_alike(parts: list[Part], others: list[Part]) -> bool:
+    """Return whether parts have the same bounds as others, to a few pixels."""
+    if len(parts) != len(others):
+        return False
+    bounds = [np.array(sorted((p.left, p.top, p.right, p.bottom) for p in group)) for group in (parts, others)]
+    return bool(np.abs(bounds[0] - bounds[1]).max() <= 3)
 
 
 def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = False) -> list[Part]:
@@ -56,7 +69,7 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
     if largest >= 0.07 * max(shape) or (largest >= 12 and len(inside) > 1):
         # ink at the edge is an object, a finger or the edge of the paper, unless it looks like the rest
         typical = _typical([part for part in inside if part.side >= 0.3 * largest])
-        at_edge = [part for part in parts if part.edges == 1 and part.stroke < 1.6 * typical.stroke]
+        at_edge = [part for part in parts if part.edges == 1 and 0.5 < part.stroke / typical.stroke < 1.6]
         parts = inside + [part for part in at_edge if 0.5 < part.side / typical.side < 1.6]
     else:
         main = max(parts, key=lambda part: part.area * part.level)
@@ -165,4 +178,7 @@ def _stands_out(parts: list[Part], labels: Labels, ink: Ink, lines: Mask) -> boo
     written = np.isin(labels, [part.label for part in parts])
     size = 2 * max(2, min(labels.shape) // 60) + 1
     stains = (ink.strength > 0.6 * level) & ~dilate(written, size, size) & ~dilate(ink.removed | lines, 5, 5)
-    return bool(stains.sum() < 0.5 * written.sum())
+    _, boxes = label(stains)
+    left, top, width, height, area = boxes[1:].T
+    at_edge = (left == 0) | (top == 0) | (left + width == labels.shape[1]) | (top + height == labels.shape[0])
+    return bool(area[~at_edge].sum() < 0.5 * written.sum())

@@ -1,0 +1,119 @@
+"""What is found beside frames, grids, ruled lines and objects, and what is never dropped in silence."""
+
+import numpy as np
+import pytest
+from drawing import draw
+
+from mnist_lstm.inference import Classifier, load_classifier
+from mnist_lstm.inference.picture import Line, Page, Span, writing
+from mnist_lstm.inference.picture.ink import Ink
+from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.reading import Digit, Reading
+
+BLANK = np.zeros((28, 28), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
+def in_a_frame(digit: int, gap: int) -> np.ndarray:
+    """Draw a digit in a printed frame, ``gap`` pixels from its ink, beside one in a wide frame."""
+    page = np.full((300, 500), 235, np.uint8)
+    for left, own, space in ((80, digit, gap), (300, 3, 25)):
+        ink = draw(own, size=(130, 110), at=(30, 30), height=70, width=5, ink=60, paper=235)
+        page[80:210, left : left + 110] = ink
+        rows, columns = np.flatnonzero((ink < 150).any(axis=1)), np.flatnonzero((ink < 150).any(axis=0))
+        top, bottom = 80 + rows[0] - space, 80 + rows[-1] + space
+        start, end = left + columns[0] - space, left + columns[-1] + space
+        page[top - 2 : top + 1, start : end + 1] = page[bottom : bottom + 3, start : end + 1] = 70
+        page[top : bottom + 1, start - 2 : start + 1] = page[top : bottom + 1, end : end + 3] = 70
+    return page
+
+
+@pytest.mark.parametrize("gap", [8, 12])
+def test_a_frame_close_to_a_digit_does_not_make_it_look_soft(classifier: Classifier, gap: int) -> None:
+    prediction = classifier(in_a_frame(2, gap), split=True)
+    assert (prediction.digit, prediction.status) == ("23", "ok")
+
+
+@pytest.mark.parametrize(("width", "height", "level"), [(2, 45, 150), (3, 40, 120), (4, 45, 100), (2, 60, 100)])
+def test_ends_of_lines_at_the_edge_are_no_digits(classifier: Classifier, width: int, height: int, level: int) -> None:
+    paper = draw(7, size=(400, 400), at=(150, 150), height=50, width=12, ink=60, paper=230)
+    for left in (40, 110, 290, 350):
+        paper[:height, left : left + width] = paper[400 - height :, left : left + width] = level
+    prediction = classifier(paper, split=True)
+    assert (prediction.digit, prediction.status) == ("7", "ok")
+
+
+def test_a_ruled_line_is_removed_though_an_object_lies_in_a_corner(classifier: Classifier) -> None:
+    paper = draw(2, size=(400, 560), at=(80, 300), height=150, width=14, ink=80, paper=220)
+    paper[170:178] = np.minimum(paper[170:178], 130)
+    paper[320:, 460:540] = 120
+    prediction = classifier(paper)
+    assert (prediction.digit, prediction.status) == (2, "ok")
+
+
+def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the shadow, thresholds are lower, and one of two digits touches a faint line."""
+
+    def part(label: int, left: int, width: int, area: int = 400) -> Part:
+        return Part(left, 50, left + width, 90, label, area, 6.0, 0.5, 0.9, 1.0, 0)
+
+    digits = [part(1, 40, 30), part(2, 90, 30)]
+    shadow, on_a_line = part(3, 0, 300, area=9000), part(4, 90, 200)
+    rounds = iter([([*digits, shadow], digits), ([digits[0], on_a_line], digits[:1])])
+    labels = np.zeros((100, 300), np.int32)
+    labels[50:90, 130:290] = 3
+    ink = Ink(np.full((100, 300), 0.5, np.float32), 0.1, 0.2, labels.astype(np.float32), 0.02, labels > 9)
+    found: list[Part] = []
+
+    def find_parts(ink: Ink) -> tuple[list[Part], np.ndarray, np.ndarray]:
+        parts, found[:] = next(rounds)
+        return parts, labels, labels > 9
+
+    monkeypatch.setattr(writing, "find_parts", find_parts)
+    monkeypatch.setattr(writing, "select_writing", lambda *_, **__: list(found))
+    monkeypatch.setattr(writing, "_stands_out", lambda *_: True)
+    monkeypatch.setattr(Ink, "without", lambda ink, _: ink if len(found) > 1 else None)
+    assert [parts for parts, _, _ in writing.find_ink(ink)] == [digits, digits[:1]]
+
+
+def test_a_slice_counts_as_far_as_the_whole_is_doubted() -> None:
+    box = (0.0, 0.0, 1.0, 1.0)
+    slices = [Span(i, i + 1, box, BLANK, 0.0, whole=(0, 2)) for i in range(2)]
+    line = Line(3, [*slices, Span(0, 2, box, BLANK, 0.0), Span(2, 3, box, BLANK, 0.0)])
+    path, share = line.best_path([0.99, 0.99, 0.999, 0.99])
+    assert path == [2, 3]
+    assert share > 0.998
+    path, share = line.best_path([0.99, 0.99, 0.12, 0.99])
+    assert path == [0, 1, 3]
+    assert share > 0.95
+
+
+@pytest.mark.parametrize("pair", [(7, 1), (4, 1)])
+def test_narrow_digits_that_touch_are_cut_beside_others(classifier: Classifier, pair: tuple[int, int]) -> None:
+    size = (160, 420)
+    ink = [draw(3, size=size, at=(35, 20)), draw(2, size=size, at=(35, 110)), draw(4, size=size, at=(35, 330))]
+    first = draw(pair[0], size=size, at=(35, 200))
+    touching = 200 + int(np.ptp(np.flatnonzero((first < 150).any(axis=0)))) - 26
+    picture = np.minimum.reduce([*ink, first, draw(pair[1], size=size, at=(35, touching))])
+    assert classifier(picture, split=True).digit == f"32{pair[0]}{pair[1]}4"
+
+
+@pytest.mark.parametrize(
+    ("box", "is_kept"),
+    [
+        ((0.5, 0.1, 0.6, 0.9), True),  # beside the digit
+        ((0.5, 0.7, 0.6, 0.9), False),  # much lower
+        ((0.15, 0.1, 0.4, 0.9), False),  # where the digit was found
+    ],
+)
+def test_marks_of_another_finding_are_kept(box: tuple[float, float, float, float], is_kept: bool) -> None:
+    digit = Span(0, 1, (0.1, 0.1, 0.2, 0.9), BLANK, 0.0)
+    reading = Reading.of(Page([Line(1, [digit])]), [np.eye(10, dtype=np.float32)[7]])
+    mark = Digit(Span(0, 1, box, BLANK, 0.0), (0.1,) * 10)
+    kept = reading.with_marks([mark])
+    assert (kept.marks == [mark]) == is_kept
+    assert kept.is_sure != is_kept
