@@ -1,5 +1,6 @@
 """What is found beside frames, grids, ruled lines and objects, and what is never dropped in silence."""
 
+import cv2
 import numpy as np
 import pytest
 from drawing import draw
@@ -66,7 +67,8 @@ def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch
     rounds = iter([([*digits, shadow], digits), ([digits[0], on_a_line], digits[:1])])
     labels = np.zeros((100, 300), np.int32)
     labels[50:90, 130:290] = 3
-    ink = Ink(np.full((100, 300), 0.5, np.float32), 0.1, 0.2, labels.astype(np.float32), 0.02, labels > 9)
+    grey = np.full((100, 300), 0.5, np.float32)
+    ink = Ink(grey, grey, 0.1, 0.2, labels.astype(np.float32), 0.02, labels > 9)
     found: list[Part] = []
 
     def find_parts(ink: Ink) -> tuple[list[Part], np.ndarray, np.ndarray]:
@@ -117,3 +119,14 @@ def test_marks_of_another_finding_are_kept(box: tuple[float, float, float, float
     kept = reading.with_marks([mark])
     assert (kept.marks == [mark]) == is_kept
     assert kept.is_sure != is_kept
+
+
+@pytest.mark.parametrize(("blur", "depth", "grid"), [(2, 0.5, 0), (2, 0.5, 50), (6, 0.6, 50), (3, 0.5, 80)])
+def test_the_edge_of_a_shadow_is_no_digit(classifier: Classifier, blur: float, depth: float, grid: int) -> None:
+    paper = draw(3, size=(560, 760), at=(150, 250), height=110, width=14, ink=70, paper=200) / 255
+    y, x = np.mgrid[:560, :760]
+    if grid:
+        paper = paper * np.where((x % grid < 2) | (y % grid < 2), 0.85, 1)
+    shade = cv2.GaussianBlur((x > 520 + 40 * np.sin(y / 60)).astype(np.float32), (0, 0), blur)
+    prediction = classifier(np.rint(255 * paper * (1 - depth * shade)).astype(np.uint8), split=True)
+    assert (prediction.digit, prediction.status) == ("3", "ok")

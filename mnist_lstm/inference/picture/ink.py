@@ -26,6 +26,7 @@ class Ink:
     """Ink on its ground.
 
     Attributes:
+        grey: the picture, float32 ``(height, width)``, 0 (black) to 1 (white).
         strength: float32 ``(height, width)``: 0 for paper, 1 for black on white or white on black.
         weak: the least strength of ink.
         strong: strength of pixels that are surely ink; weak ones count where they touch strong ones.
@@ -34,6 +35,7 @@ class Ink:
         removed: pixels that are not writing.
     """
 
+    grey: Grey
     strength: Grey
     weak: float
     strong: float
@@ -43,7 +45,8 @@ class Ink:
 
     def without(self, removed: Mask) -> "Ink | None":
         """Return the rest of the ink, with thresholds of its own; None if there is too little."""
-        return _with_thresholds(np.where(removed, 0, self.strength), self.excess, self.floor, self.removed | removed)
+        strength = np.where(removed, 0, self.strength)
+        return _with_thresholds(self.grey, strength, self.excess, self.floor, self.removed | removed)
 
 
 def measure_ink(grey: Grey, light: bool, widest: float = WIDE) -> Ink | None:
@@ -76,15 +79,16 @@ def measure_ink(grey: Grey, light: bool, widest: float = WIDE) -> Ink | None:
     paper, noise = _paper_level(strength)
     strength = np.maximum(strength - paper, 0)
     excess = (around - dark) / np.maximum(ground, least)
-    return _with_thresholds(strength, excess, max(4 * noise, MIN_CONTRAST / 2), np.zeros(grey.shape, dtype=bool))
+    floor = max(4 * noise, MIN_CONTRAST / 2)
+    return _with_thresholds(grey, strength, excess, floor, np.zeros(grey.shape, dtype=bool))
 
 
-def _with_thresholds(strength: Grey, excess: Grey, floor: float, removed: Mask) -> Ink | None:
+def _with_thresholds(grey: Grey, strength: Grey, excess: Grey, floor: float, removed: Mask) -> Ink | None:
     inked = strength[(strength > floor) & ~removed]
     if inked.size < 4 or inked.max() < MIN_CONTRAST:
         return None
     strong = max(1.2 * floor, otsu(inked))
-    return Ink(strength, max(floor, 0.45 * strong), strong, excess, floor, removed)
+    return Ink(grey, strength, max(floor, 0.45 * strong), strong, excess, floor, removed)
 
 
 def _edge_plane(grey: Grey) -> Grey:

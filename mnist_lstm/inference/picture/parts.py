@@ -1,14 +1,16 @@
 """Connected parts of the ink, and what tells a stroke from a shadow, a stain or bare paper."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_lstm.inference.picture.ink import Ink
+from mnist_lstm.inference.picture.ink import Grey, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, label
 from mnist_lstm.inference.picture.rulings import remove_rulings
 
 FAINT_LINE = 0.7  # strength of printed lines, as a share of the least strength of ink
+Window = tuple[slice, slice]
 MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
 
 
@@ -44,6 +46,8 @@ class Part(Bounds):
         sharpness: share of its strength that is lost just outside it, about 0 for a soft shadow, 1 for a stroke.
         excess: share of its strength above the median of its surroundings; paper between strokes has none.
         edges: number of edges of the picture that it touches.
+        step: difference of the grounds on both sides of a bar, as a share of the ink's difference from their mean: 0
+            for a stroke, 1 and more where a shadow or an object ends; 0 for what is no bar.
     """
 
     label: int
@@ -53,6 +57,7 @@ class Part(Bounds):
     sharpness: float
     excess: float
     edges: int
+    step: float = 0.0
 
     @property
     def side(self) -> int:
@@ -60,7 +65,7 @@ class Part(Bounds):
         return max(self.width, self.height)
 
     @property
-    def slices(self) -> tuple[slice, slice]:
+    def slices(self) -> Window:
         """Return the index of the bounding box in a picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
@@ -87,24 +92,43 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         stroke = 2 * float(np.percentile(depths[depths >= min(1.0, depths.max())], 90))
         excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
-        sharpness = _lost(ink, labels, lines, number, box, reach) / max(level, 1e-6)
+        window, own, outside = _around(labels, lines, number, box, reach)
+        sharpness = _lost(ink.strength[window], own, outside, reach) / max(level, 1e-6)
+        length = math.hypot(wide, high)
+        is_bar = area < 1.6 * stroke * length and length > 4 * stroke
+        step = _step(ink.grey[window], own, outside) if is_bar else 0.0
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        parts.append(Part(*place, number, area, stroke, level, sharpness, excess, edges))
+        parts.append(Part(*place, number, area, stroke, level, sharpness, excess, edges, step))
     return parts, labels, lines
 
 
-def _lost(ink: Ink, labels: Labels, lines: Mask, number: int, box: tuple[slice, slice], reach: int) -> float:
-    """Return how much less ink there is ``reach`` pixels outside a part than within ``reach`` pixels of its rim.
-
-    Printed ``lines`` are left aside.
-    """
+def _around(labels: Labels, lines: Mask, number: int, box: Window, reach: int) -> tuple[Window, Mask, Mask]:
+    """Return a window around a part; in it the part, and what is ``reach`` pixels outside it and no other ink."""
     rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in box)
-    strength, around = ink.strength[rows, columns], labels[rows, columns]
-    own = around == number
+    own = labels[rows, columns] == number
     size = 2 * reach + 1
-    outside = dilate(own, size, size) & ~dilate(own, size - 2, size - 2) & (around == 0) & ~lines[rows, columns]
+    ring = dilate(own, size, size) & ~dilate(own, size - 2, size - 2)
+    return (rows, columns), own, ring & (labels[rows, columns] == 0) & ~lines[rows, columns]
+
+
+def _lost(strength: Grey, own: Mask, outside: Mask, reach: int) -> float:
+    """Return how much less ink there is outside a part than within ``reach`` pixels of its rim."""
     if not outside.any():
         return float(np.median(strength[own]))
+    size = 2 * reach + 1
     rim = own & dilate(own & ~erode(own, 3, 3), size, size)
     return float(np.median(strength[rim]) - np.median(strength[outside]))
+
+
+def _step(grey: Grey, own: Mask, outside: Mask) -> float:
+    """Return `Part.step` of a bar."""
+    places, beyond = np.argwhere(own), np.argwhere(outside)
+    middle = places.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((places - middle).T))
+    side = (beyond - middle) @ axes[:, 0] > 0  # the first axis is across the bar
+    if side.all() or not side.any():
+        return 0.0
+    levels = grey[outside]
+    first, second, ink = (float(np.median(values)) for values in (levels[side], levels[~side], grey[own]))
+    return abs(first - second) / max(abs((first + second) / 2 - ink), 1e-6)

@@ -38,7 +38,7 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         stroke = 2 * float(np.percentile(depths, 90))
         part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
         if part.stroke < WIDEST * part.side:
-            found = Ink(strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool))
+            found = Ink(sheet.grey, strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool))
             yield Finding(sheet, [part], mask.astype(np.int32), found, 0.0)
 
 

@@ -12,6 +12,7 @@ from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 # Least of writing, where 99 % of the digits of scripts/evaluate_pictures.py that are read have 0.68, 0.60 and 3.5.
 SHARPNESS, EXCESS = 0.58, 0.35
 WEAK_SHARPNESS = 0.3  # beside writing
+STEP = 1.3  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
 
@@ -99,6 +100,7 @@ def _is_like(part: Part, typical: Part) -> bool:
         and 0.4 * typical.stroke < part.stroke < 2 * typical.stroke
         and part.level > 0.25 * typical.level
         and part.sharpness > WEAK_SHARPNESS
+        and part.step <= STEP
         and not part.edges
     )
 
@@ -120,7 +122,12 @@ def _overlap(part: Part, other: Part) -> bool:
 def _is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     """Return whether a part is sharp, darker than its surroundings, and neither tiny, a blob nor a line."""
     sharpness = SHARPNESS if max(shape) > SMALL else 0.6 * SHARPNESS
-    if part.sharpness <= sharpness or part.excess <= EXCESS or part.side <= max(5, 0.01 * max(shape)):
+    if (
+        part.sharpness <= sharpness
+        or part.excess <= EXCESS
+        or part.side <= max(5, 0.01 * max(shape))
+        or part.step > STEP
+    ):
         return False
     is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
     # from one edge of the picture to another: the edge of a shadow or a fold
