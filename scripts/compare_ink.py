@@ -143,6 +143,10 @@ WAYS: dict[str, Way] = {
 class MaskedInk(Ink):
     """Ink by another mask: ``weak`` is an array that all strengths exceed in the mask, and none outside."""
 
+    def firm(self) -> "MaskedInk":
+        """Return the ink itself: the mask has no weaker part."""
+        return self
+
     def without(self, removed: Mask) -> "MaskedInk":
         """Return the rest of the ink."""
         weak: Any = np.where(removed, np.inf, self.weak)
@@ -171,7 +175,9 @@ class Example:
         def measure(grey: Grey, light: bool, widest: float = own.WIDE) -> Ink | None:
             ink = measure_ink(grey, light, widest)
             weak: Any = np.where(way(View(grey, light, widest)), -np.inf, np.inf)
-            return None if ink is None else MaskedInk(ink.strength, weak, 0, ink.excess, ink.floor, ink.removed)
+            return (
+                None if ink is None else MaskedInk(ink.grey, ink.strength, weak, 0, ink.excess, ink.floor, ink.removed)
+            )
 
         with mock.patch.object(picture, "measure_ink", measure_ink if way is closing else measure):
             return judge(self.scene.text, classifier(self.scene.image, split=self.scene.content != "one")) == "right"

@@ -18,7 +18,7 @@ from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
-from mnist_lstm.inference.reading import BETTER, DIGIT, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, SURE, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -195,8 +195,10 @@ class Classifier:
 
 
 def _counts(reading: Reading, finding: Finding) -> bool:
-    """Return whether a reading counts: that of a guess only if it is sure."""
-    return not finding.is_guess or reading.is_sure
+    """Return whether a reading counts: that of a guess only if as much is read as one sure digit."""
+    if not finding.amount:
+        return reading.is_sure
+    return not finding.is_guess or reading.score >= math.log(2 * SURE)
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:

@@ -124,8 +124,8 @@ def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
     assert (prediction.status, prediction.message) == ("unsure", "its probability is below 0.5")
 
 
-def finding(count: int = 1, *, is_guess: bool = False) -> Any:
-    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, stages=dict)
+def finding(count: int = 1, *, is_guess: bool = False, amount: float = 1.0) -> Any:
+    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, amount=amount, stages=dict)
 
 
 def test_other_findings_are_asked_for_only_in_doubt() -> None:
@@ -158,10 +158,11 @@ def test_a_guess_counts_only_if_the_network_is_sure_of_it() -> None:
     assert read(row(6, 0.8)) == (None, "empty")
     assert read(row(6, 0.8), row(9, 0.85)) == (None, "empty")
     assert read(row(6, 0.8), row(9, 0.95)) == (9, "ok")
-    two = iter([finding(2, is_guess=True)])
-    rows = [row(6, 0.8), row(1, 0.99), row(7, 0.7)]
-    (prediction,) = Fake(rows).predict([Writing(Page([line_of(1)]), finding(is_guess=True), two)])
-    assert prediction.status == "empty", "one of the two is doubtful"
+    for amount, status in ((1.0, "several"), (0.0, "empty")):
+        two = iter([finding(2, is_guess=True, amount=amount)])
+        rows = [row(6, 0.8), row(1, 0.99), row(7, 0.7)]
+        (prediction,) = Fake(rows).predict([Writing(Page([line_of(1)]), finding(is_guess=True), two)])
+        assert prediction.status == status, "one of the two is doubtful"
 
 
 def test_a_picture_without_any_finding_is_empty() -> None:

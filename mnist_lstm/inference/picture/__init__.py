@@ -22,15 +22,17 @@ from mnist_lstm.inference.picture.ink import (
     SMALL,
     WIDE,
     Grey,
+    Ink,
     measure_ink,
     remove_salt_and_pepper,
     shrink,
 )
 from mnist_lstm.inference.picture.lines import Line, Page, Span
+from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
-from mnist_lstm.inference.picture.writing import find_ink
+from mnist_lstm.inference.picture.writing import are_alike, find_ink
 
 SPECK = 0.15  # share of the writing in the whole picture
 FRAGMENTS = 12  # pieces at most
@@ -112,7 +114,7 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
             ink = measure_ink(sheet.grey, light, width)
             if ink is None:
                 continue
-            for writing, labels, rest in find_ink(ink, is_cut_out=sheet.is_cut_out):
+            for writing, labels, rest in _find_in(ink, is_cut_out=sheet.is_cut_out):
                 parts = [part for part in writing if part.stroke < 0.8 * width * max(labels.shape)]
                 # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
                 is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
@@ -122,6 +124,16 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
                 if amount > most:
                     most, widest = amount, max(part.stroke for part in parts)
     return sorted(found, key=lambda finding: -finding.amount)
+
+
+def _find_in(ink: Ink, *, is_cut_out: bool) -> list[tuple[list[Part], Labels, Ink]]:
+    """Find writing in ink; where there is some, also in firm ink alone, in which faint lines do not join digits."""
+    found = list(find_ink(ink, is_cut_out=is_cut_out))
+    if found:
+        for other in find_ink(ink.firm(), is_cut_out=is_cut_out):
+            if not any(are_alike(other[0], writing) for writing, _, _ in found):
+                found.append(other)
+    return found
 
 
 def _amount(parts: list[Part]) -> float:

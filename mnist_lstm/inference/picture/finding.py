@@ -18,7 +18,7 @@ COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 1
 
 @dataclass(frozen=True)
 class Finding:
-    """Parts of the ink on a sheet that may be writing; ``amount`` is how much writing that would be."""
+    """Parts of the ink on a sheet that may be writing; ``amount`` is how much writing that would be, 0 if unknown."""
 
     sheet: Sheet
     parts: list[Part]

@@ -3,7 +3,7 @@
 grey levels ─▶ ground (morphological closing) ─▶ strength, relative to the ground ─▶ mask by two thresholds
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -42,6 +42,10 @@ class Ink:
     excess: Grey
     floor: float
     removed: Mask
+
+    def firm(self) -> "Ink":
+        """Return only what is surely ink: strokes may break, but no faint line joins them."""
+        return replace(self, weak=0.8 * self.strong)
 
     def without(self, removed: Mask) -> "Ink | None":
         """Return the rest of the ink, with thresholds of its own; None if there is too little."""

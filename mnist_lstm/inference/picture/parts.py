@@ -1,7 +1,7 @@
 """Connected parts of the ink, and what tells a stroke from a shadow, a stain or bare paper."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,12 @@ class Part(Bounds):
         return max(self.width, self.height)
 
     @property
+    def is_bar(self) -> bool:
+        """Whether it is one stroke, straight or slightly bent, as a 1 is, a ruled line, or the edge of a shadow."""
+        length = math.hypot(self.width, self.height)
+        return self.area < 1.6 * self.stroke * length and length > 4 * self.stroke
+
+    @property
     def slices(self) -> Window:
         """Return the index of the bounding box in a picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
@@ -94,12 +100,10 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
         window, own, outside = _around(labels, lines, number, box, reach)
         sharpness = _lost(ink.strength[window], own, outside, reach) / max(level, 1e-6)
-        length = math.hypot(wide, high)
-        is_bar = area < 1.6 * stroke * length and length > 4 * stroke
-        step = _step(ink.grey[window], own, outside) if is_bar else 0.0
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        parts.append(Part(*place, number, area, stroke, level, sharpness, excess, edges, step))
+        part = Part(*place, number, area, stroke, level, sharpness, excess, edges)
+        parts.append(replace(part, step=_step(ink.grey[window], own, outside)) if part.is_bar else part)
     return parts, labels, lines
 
 

@@ -39,7 +39,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part]
         rest = ink.without(dilate(removed, 5, 5)) if float(ink.strength[removed].sum()) > 0.3 * sum(amounts) else None
         if _stands_out(writing, labels, ink, lines):
             writing = _with_neighbours(writing, parts, labels)
-            if not _are_alike(writing, before):
+            if not are_alike(writing, before):
                 yield writing, labels, ink
             before = writing
         if rest is None or not remaining:
@@ -47,7 +47,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part]
         ink = rest
 
 
-def _are_alike(parts: list[Part], others: list[Part]) -> bool:
+def are_alike(parts: list[Part], others: list[Part]) -> bool:
     """Return whether parts have the same bounds as others, to a few pixels."""
     if len(parts) != len(others):
         return False
@@ -150,10 +150,11 @@ def _typical(parts: list[Part]) -> Part:
 
 
 def _is_speck(part: Part, typical: Part) -> bool:
-    """Return whether a part is much smaller, fainter or thicker than the typical one."""
+    """Return whether a part is much smaller, fainter or thicker than the typical one, or a thinner line."""
     is_small = part.side < max(1.5 * typical.stroke, 0.14 * typical.side)
     is_thick = part.stroke > 3.5 * typical.stroke and part.side > 2 * typical.side
-    return is_small or is_thick or part.level < 0.3 * typical.level
+    is_line = part.is_bar and part.stroke < 0.5 * typical.stroke
+    return is_small or is_thick or is_line or part.level < 0.3 * typical.level
 
 
 def _without_frames(parts: list[Part], labels: Labels) -> list[Part]:
