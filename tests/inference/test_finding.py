@@ -130,3 +130,18 @@ def test_the_edge_of_a_shadow_is_no_digit(classifier: Classifier, blur: float, d
     shade = cv2.GaussianBlur((x > 520 + 40 * np.sin(y / 60)).astype(np.float32), (0, 0), blur)
     prediction = classifier(np.rint(255 * paper * (1 - depth * shade)).astype(np.uint8), split=True)
     assert (prediction.digit, prediction.status) == ("3", "ok")
+
+
+@pytest.mark.parametrize(("ink", "line", "every"), [(170, 0.92, 40), (170, 0.9, 31), (180, 0.92, 31)])
+def test_faint_lines_do_not_join_pencilled_digits(classifier: Classifier, ink: int, line: float, every: int) -> None:
+    size = (500, 700)
+    digits = [
+        draw(digit, size=size, at=(200 + i % 2 * 7, 150 + 90 * i), height=62, width=4, ink=ink, paper=212)
+        for i, digit in enumerate((2, 3, 4, 7, 2))
+    ]
+    y, x = np.mgrid[:500, :700]
+    squared = np.minimum.reduce(digits) / 255 * np.where((x % every < 2) | (y % every < 2), line, 1)
+    squared = squared + np.random.default_rng(0).normal(0, 0.004, size)
+    soft = cv2.GaussianBlur(squared.clip(0, 1), (0, 0), 0.7)
+    prediction = classifier(np.rint(255 * soft).astype(np.uint8), split=True)
+    assert (prediction.digit, prediction.status) == ("23472", "ok")
