@@ -22,13 +22,11 @@ from mnist_lstm.inference.picture.ink import (
     SMALL,
     WIDE,
     Grey,
-    Ink,
     measure_ink,
     remove_salt_and_pepper,
     shrink,
 )
 from mnist_lstm.inference.picture.lines import Line, Page, Span
-from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
@@ -114,26 +112,22 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
             ink = measure_ink(sheet.grey, light, width)
             if ink is None:
                 continue
-            for writing, labels, rest in _find_in(ink, is_cut_out=sheet.is_cut_out):
+            rounds = list(find_ink(ink, is_cut_out=sheet.is_cut_out))
+            firm = [
+                other
+                for other in find_ink(ink.firm(), is_cut_out=sheet.is_cut_out)
+                if not any(are_alike(other[0], writing) for writing, _, _ in rounds)
+            ]
+            for writing, labels, rest in [*rounds, *firm]:
                 parts = [part for part in writing if part.stroke < 0.8 * width * max(labels.shape)]
                 # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
                 is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
                 amount = _amount(parts) / (2 if is_outline else 1)
                 if parts:
-                    found.append(Finding(sheet, parts, labels, rest, amount))
+                    found.append(Finding(sheet, parts, labels, rest, amount, is_only_firm=not rounds))
                 if amount > most:
                     most, widest = amount, max(part.stroke for part in parts)
     return sorted(found, key=lambda finding: -finding.amount)
-
-
-def _find_in(ink: Ink, *, is_cut_out: bool) -> list[tuple[list[Part], Labels, Ink]]:
-    """Find writing in ink; where there is some, also in firm ink alone, in which faint lines do not join digits."""
-    found = list(find_ink(ink, is_cut_out=is_cut_out))
-    if found:
-        for other in find_ink(ink.firm(), is_cut_out=is_cut_out):
-            if not any(are_alike(other[0], writing) for writing, _, _ in found):
-                found.append(other)
-    return found
 
 
 def _amount(parts: list[Part]) -> float:

@@ -6,30 +6,39 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mnist_lstm.inference.picture.ink import Ink
+from mnist_lstm.inference.picture.ink import FAINT, Ink
 from mnist_lstm.inference.picture.lines import Page, find_page
 from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet
 
-FAINT = 0.2  # level of the ink: faint shadows and folds have less, 99 % of the digits of evaluate_pictures.py 0.27
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167))  # of parts side by side
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Parts of the ink on a sheet that may be writing; ``amount`` is how much writing that would be, 0 if unknown."""
+    """Ink on a sheet that may be writing.
+
+    Attributes:
+        sheet: where it is.
+        parts: of the ink.
+        labels: the parts in the sheet, int32 ``(height, width)``.
+        ink: in which they were found.
+        amount: how much writing they would be; 0 if that is unknown.
+        is_only_firm: whether there would be none if weak ink counted as well.
+    """
 
     sheet: Sheet
     parts: list[Part]
     labels: Labels
     ink: Ink
     amount: float
+    is_only_firm: bool = False
 
     @property
     def is_guess(self) -> bool:
         """Whether it counts only for a reader that is sure of it: bare ground is all there may be."""
-        return not self.amount or float(np.median([part.level for part in self.parts])) < FAINT
+        return self.is_only_firm or not self.amount or float(np.median([part.level for part in self.parts])) < FAINT
 
     @functools.cached_property
     def page(self) -> Page:

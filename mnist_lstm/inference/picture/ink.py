@@ -14,6 +14,7 @@ from mnist_lstm.inference.picture.morphology import Mask
 Grey = npt.NDArray[np.float32]
 
 MIN_CONTRAST = 0.05  # between ink and ground, as a share of full contrast; anything fainter is not ink
+FAINT = 0.2  # level of ink: faint shadows and folds have less, 99 % of the digits of evaluate_pictures.py 0.27
 SMALL = 120  # longer side, in pixels, of a crop: it may be blurred, and has no room for shadows
 GROUND_SIDE = 240  # longer side, in pixels, at which the ground is estimated: light changes slowly
 WIDE = 0.4  # width of the widest stroke, as a share of the picture's longer side

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mnist_lstm.inference.picture.ink import SMALL, Ink
-from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate, label
+from mnist_lstm.inference.picture.ink import FAINT, SMALL, Ink
+from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, label
 from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 
 # Least of writing, where 99 % of the digits of scripts/evaluate_pictures.py that are read have 0.68, 0.60 and 3.5.
 SHARPNESS, EXCESS = 0.58, 0.35
 WEAK_SHARPNESS = 0.3  # beside writing
-STEP = 1.3  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
+STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
 
@@ -37,7 +37,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part]
         if not writing:
             removed |= lines & ~ink.removed
         rest = ink.without(dilate(removed, 5, 5)) if float(ink.strength[removed].sum()) > 0.3 * sum(amounts) else None
-        if _stands_out(writing, labels, ink, lines):
+        if _stands_out(writing, labels, ink, lines) and not _are_lines(writing, ink, lines):
             writing = _with_neighbours(writing, parts, labels)
             if not are_alike(writing, before):
                 yield writing, labels, ink
@@ -122,12 +122,9 @@ def _overlap(part: Part, other: Part) -> bool:
 def _is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     """Return whether a part is sharp, darker than its surroundings, and neither tiny, a blob nor a line."""
     sharpness = SHARPNESS if max(shape) > SMALL else 0.6 * SHARPNESS
-    if (
-        part.sharpness <= sharpness
-        or part.excess <= EXCESS
-        or part.side <= max(5, 0.01 * max(shape))
-        or part.step > STEP
-    ):
+    if part.sharpness <= sharpness or part.excess <= EXCESS or part.side <= max(5, 0.01 * max(shape)):
+        return False
+    if part.step > STEP or (part.is_bar and 0 < part.edges < 3 and part.level < FAINT):  # the edge of a shadow
         return False
     is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
     # from one edge of the picture to another: the edge of a shadow or a fold
@@ -176,6 +173,20 @@ def _contains(outer: Part, inner: Part) -> bool:
         and inner.bottom <= outer.bottom
         and inner.height > 0.15 * outer.height
     )
+
+
+def _are_lines(parts: list[Part], ink: Ink, lines: Mask) -> bool:
+    """Return whether parts are the rest of printed lines: upright or level bars, faint, of a grid or like lines."""
+    bars = [part for part in parts if part.is_bar and min(part.width, part.height) <= 1.6 * part.stroke]
+    if len(bars) < 0.8 * len(parts):
+        return False
+    is_grid = len(bars) >= 4 and sum(bar.width > bar.height for bar in bars) >= 0.25 * len(bars)
+    if is_grid or all(bar.level < FAINT for bar in bars):
+        return True
+    if not lines.any():
+        return False
+    thickness, level = 2 * np.percentile(depth(lines)[lines], 90), np.median(ink.strength[lines])
+    return all(bar.stroke <= 1.6 * thickness and bar.level < 1.6 * level for bar in bars)
 
 
 def _stands_out(parts: list[Part], labels: Labels, ink: Ink, lines: Mask) -> bool:
