@@ -113,16 +113,19 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
             if ink is None:
                 continue
             rounds = list(find_ink(ink, is_cut_out=sheet.is_cut_out))
-            firm = [
-                other
-                for other in find_ink(ink.firm(), is_cut_out=sheet.is_cut_out)
-                if not any(are_alike(other[0], writing) for writing, _, _ in rounds)
-            ]
-            for writing, labels, rest in [*rounds, *firm]:
+            firm = []
+            if sheet.is_certain or not sheet.is_cut_out:  # strokes of a large digit look like sheets
+                firm = [
+                    other
+                    for other in find_ink(ink.firm(), is_cut_out=sheet.is_cut_out)
+                    if not any(are_alike(other[0], writing) for writing, _, _ in rounds)
+                ]
+            for number, (writing, labels, rest) in enumerate([*rounds, *firm]):
                 parts = [part for part in writing if part.stroke < 0.8 * width * max(labels.shape)]
                 # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
                 is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
-                amount = _amount(parts) / (2 if is_outline else 1)
+                # firm strokes are sharper, and thinner than they are
+                amount = _amount(parts) / (2 if is_outline else 1) / (1.1 if number >= len(rounds) else 1)
                 if parts:
                     found.append(Finding(sheet, parts, labels, rest, amount, is_only_firm=not rounds))
                 if amount > most:
