@@ -125,7 +125,7 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
                 # a narrow filter follows uneven light, but leaves only the outlines of a wide stroke
                 is_outline = width == NARROW and widest > 0.3 * NARROW * max(labels.shape)
                 # firm strokes are sharper, and thinner than they are
-                amount = _amount(parts) / (2 if is_outline else 1) / (1.1 if number >= len(rounds) else 1)
+                amount = _amount(parts) / (2 if is_outline else 1) / (1.2 if number >= len(rounds) else 1)
                 if parts:
                     found.append(Finding(sheet, parts, labels, rest, amount, is_only_firm=not rounds))
                 if amount > most:
