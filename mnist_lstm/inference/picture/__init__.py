@@ -114,7 +114,8 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
                 continue
             rounds = list(find_ink(ink, is_cut_out=sheet.is_cut_out))
             firm = []
-            if sheet.is_certain or not sheet.is_cut_out:  # strokes of a large digit look like sheets
+            # strokes of a large digit look like sheets; ink of the other polarity is seldom firm alone
+            if (sheet.is_certain or not sheet.is_cut_out) and (rounds or not found):
                 firm = [
                     other
                     for other in find_ink(ink.firm(), is_cut_out=sheet.is_cut_out)
