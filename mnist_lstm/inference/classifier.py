@@ -18,7 +18,7 @@ from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
 from mnist_lstm.inference.read import Levels
-from mnist_lstm.inference.reading import BETTER, DIGIT, SURE, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, PLAIN, SURE, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -139,6 +139,8 @@ class Classifier:
         finding: Finding | None = writing.finding
         if not _counts(reading, writing.finding):
             best, finding = Reading.of(Page([]), []), None
+        elif not reading.has_digits and writing.finding.level < PLAIN:
+            best, finding = reading.as_marks(), writing.finding
         for other in writing.others or ():
             (another,) = self._read([other.page])
             if another.lines and reading.lines:
@@ -164,13 +166,14 @@ class Classifier:
 
     def _answer(self, reading: Reading, split: bool) -> Prediction:
         digits = reading.digits
-        if not digits:
-            return Prediction(None, None, None, "empty", "there is nothing written in it")
-        seen = _stack([digit.span.image for digit in digits])
         boxes, marks = (
             tuple(Box(digit.value, digit.probability, *digit.span.box) for digit in group)
             for group in (digits, [*reading.marks, *reading.rest])
         )
+        if not digits:
+            message = "there is nothing written in it" + (", but a faint mark that is no digit" if marks else "")
+            return Prediction(None, None, None, "empty", message, marks=marks)
+        seen = _stack([digit.span.image for digit in digits])
         if len(digits) > 1 and not split:
             message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
             return Prediction(None, None, None, "several", message, boxes, seen, marks)

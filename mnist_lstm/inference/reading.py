@@ -19,6 +19,9 @@ SURE = 0.9
 BETTER = 0.3
 """How much more must be read in a later finding, as a difference of scores: earlier ones are more likely."""
 
+PLAIN = 0.3
+"""Level of ink that is surely written: fainter ink that is no digit may be the rest of a line or a fold."""
+
 SMALL_MARK = 0.5
 """Share of the digits' height: lower marks that are no digit are dots, dashes or rests of ruled lines."""
 
@@ -77,6 +80,10 @@ class Reading:
         digits = [[digit for digit in line if digit.probability >= DIGIT] for line in read]
         return cls([line for line in digits if line], marks, rest, division)
 
+    def as_marks(self) -> "Reading":
+        """Return a reading of no digits, in which all ink is left out."""
+        return Reading([], [], [*self.digits, *self.marks, *self.rest], 1.0)
+
     def with_marks(self, marks: list[Digit]) -> "Reading":
         """Return the same with marks of another reading of the picture, which must not be dropped in silence.
 
@@ -107,6 +114,11 @@ class Reading:
     def score(self) -> float:
         """How much was read: probable digits count for a finding; improbable ones and marks count more, against it."""
         return sum(math.log(2 * digit.probability) for digit in [*self.digits, *self.marks])
+
+    @property
+    def has_digits(self) -> bool:
+        """Whether any ink is like a digit."""
+        return any(digit.probability >= DIGIT for digit in self.digits)
 
     @property
     def is_sure(self) -> bool:

@@ -124,8 +124,8 @@ def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
     assert (prediction.status, prediction.message) == ("unsure", "its probability is below 0.5")
 
 
-def finding(count: int = 1, *, is_guess: bool = False, amount: float = 1.0) -> Any:
-    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, amount=amount, stages=dict)
+def finding(count: int = 1, *, is_guess: bool = False, amount: float = 1.0, level: float = 0.5) -> Any:
+    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, amount=amount, level=level, stages=dict)
 
 
 def test_other_findings_are_asked_for_only_in_doubt() -> None:
@@ -163,6 +163,18 @@ def test_a_guess_counts_only_if_the_network_is_sure_of_it() -> None:
         rows = [row(6, 0.8), row(1, 0.99), row(7, 0.7)]
         (prediction,) = Fake(rows).predict([Writing(Page([line_of(1)]), finding(is_guess=True), two)])
         assert prediction.status == status, "one of the two is doubtful"
+
+
+def test_faint_ink_that_is_no_digit_is_an_empty_sheet_with_a_mark() -> None:
+    for level, status in ((0.25, "empty"), (0.5, "unsure")):
+        writing = Writing(Page([line_of(1)]), finding(level=level), iter([]))
+        (prediction,) = Fake([row(6, 0.12)]).predict([writing])
+        assert prediction.status == status
+    (prediction,) = Fake([row(6, 0.12)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
+    assert prediction.message == "there is nothing written in it, but a faint mark that is no digit"
+    assert len(prediction.marks) == 1
+    (prediction,) = Fake([row(6, 0.45)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
+    assert prediction.status == "unsure"
 
 
 def test_a_picture_without_any_finding_is_empty() -> None:

@@ -36,9 +36,14 @@ class Finding:
     is_only_firm: bool = False
 
     @property
+    def level(self) -> float:
+        """The median strength of the ink of the parts."""
+        return float(np.median([part.level for part in self.parts]))
+
+    @property
     def is_guess(self) -> bool:
         """Whether it counts only for a reader that is sure of it: bare ground is all there may be."""
-        return self.is_only_firm or not self.amount or float(np.median([part.level for part in self.parts])) < FAINT
+        return self.is_only_firm or not self.amount or self.level < FAINT
 
     @functools.cached_property
     def page(self) -> Page:
