@@ -497,7 +497,7 @@ def test_photographs_are_read(command: Command) -> None:
     right = sum(row["digit"] == int(Path(row["file"]).name[0]) for row in answers)
     print(f"{right} of {len(answers)} photographs")
     assert len(answers) == 200
-    assert right >= 194
+    assert right >= 196
 
 
 @pytest.fixture(scope="session")
