@@ -171,8 +171,8 @@ class Classifier:
             for group in (digits, [*reading.marks, *reading.rest])
         )
         if not digits:
-            message = "there is nothing written in it" + (", but a faint mark that is no digit" if marks else "")
-            return Prediction(None, None, None, "empty", message, marks=marks)
+            but = f", but {_marks_that_are(len(marks))} no digit" if marks else ""
+            return Prediction(None, None, None, "empty", f"there is nothing written in it{but}", marks=marks)
         seen = _stack([digit.span.image for digit in digits])
         if len(digits) > 1 and not split:
             message = f"it holds {len(digits)} digits; --split (split=True) reads them one by one"
@@ -186,7 +186,7 @@ class Classifier:
     def _judge(self, reading: Reading) -> tuple[Status, str]:
         """Return the status of what was read, with its reasons."""
         marks = len(reading.marks) + len(reading.rest)
-        left_out = f"{marks} mark{'s' * (marks > 1)} beside it that {'are' if marks > 1 else 'is'} no digit left out"
+        left_out = f"{_marks_that_are(marks, ' beside it')} no digit left out"
         reasons = [left_out] if marks else []
         if reading.probability >= self.threshold:
             return "unsure" if reading.large_marks else "ok", left_out if marks else ""
@@ -195,6 +195,10 @@ class Classifier:
         else:
             reasons.insert(0, f"its probability is below {self.threshold:g}")
         return "unsure", "; ".join(reasons)
+
+
+def _marks_that_are(count: int, where: str = "") -> str:
+    return f"{count} mark{'s' * (count > 1)}{where} that {'are' if count > 1 else 'is'}"
 
 
 def _counts(reading: Reading, finding: Finding) -> bool:

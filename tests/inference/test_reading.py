@@ -171,7 +171,7 @@ def test_faint_ink_that_is_no_digit_is_an_empty_sheet_with_a_mark() -> None:
         (prediction,) = Fake([row(6, 0.12)]).predict([writing])
         assert prediction.status == status
     (prediction,) = Fake([row(6, 0.12)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
-    assert prediction.message == "there is nothing written in it, but a faint mark that is no digit"
+    assert prediction.message == "there is nothing written in it, but 1 mark that is no digit"
     assert len(prediction.marks) == 1
     (prediction,) = Fake([row(6, 0.45)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
     assert prediction.status == "unsure"
