@@ -89,12 +89,11 @@ class Reading:
 
         Those are added that stand beside a digit of this one, are about as high, and where nothing else was found.
         """
-        heights = sorted(digit.span.height for digit in self.digits)
         own = [digit.span for digit in [*self.digits, *self.marks]]
         left = [
             mark
             for mark in marks
-            if 0.55 < mark.span.height / heights[len(heights) // 2] < 1.6
+            if 0.55 < mark.span.height / self._height < 1.6
             and any(digit.span.is_level_with(mark.span) for digit in self.digits)
             and not any(span.overlaps(mark.span) for span in own)
         ]
@@ -128,5 +127,10 @@ class Reading:
     @property
     def large_marks(self) -> int:
         """Number of marks that are too high for dots, dashes and rests of lines."""
+        return sum(mark.span.height > SMALL_MARK * self._height for mark in self.marks)
+
+    @property
+    def _height(self) -> float:
+        """That of the digits: the median, the upper one of two."""
         heights = sorted(digit.span.height for digit in self.digits)
-        return sum(mark.span.height > SMALL_MARK * heights[len(heights) // 2] for mark in self.marks)
+        return heights[len(heights) // 2]
