@@ -16,8 +16,8 @@ from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
+from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
-from mnist_lstm.inference.read import Levels
 from mnist_lstm.inference.reading import BETTER, DIGIT, PLAIN, SURE, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM

@@ -14,10 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from mnist_lstm.data.idx import MAX_PIXELS
 from mnist_lstm.errors import InputError
+from mnist_lstm.inference.colour import Levels, to_grey
 from mnist_lstm.inference.photos import open_photo, photo_format
-
-Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""Grey levels ``(height, width)``: uint8 from 0 (black) to 255 (white), or float32 from 0 to 1."""
 
 Picture = tuple[Levels, Image.Image]
 """The grey levels of a picture and the picture itself, both upright and at most `WORK_SIDE` pixels wide and high."""
@@ -79,7 +77,7 @@ def from_image(image: Image.Image) -> Picture:
     image = _reduce_to_work_side(image)
     if turn is not None:
         image = image.transpose(turn)
-    return _grey(image), image
+    return to_grey(image), image
 
 
 def unreadable(error: OSError | ValueError) -> InputError:
@@ -143,36 +141,3 @@ def _reduce(image: Image.Image, factor: int) -> Image.Image:
         strip = (0, top * factor, image.width, min((top + 64) * factor, image.height))
         reduced.paste(image.crop(strip).reduce(factor), (0, top))
     return reduced
-
-
-def _grey(image: Image.Image) -> Levels:
-    """Convert a picture of mode L, RGB, RGBA or F to grey levels with good contrast between ink and ground."""
-    if image.mode in ("L", "F"):
-        return np.asarray(image)
-    if image.mode == "RGBA":
-        image = _flatten(image)
-    luminance = np.asarray(image.convert("L"))
-    # yellow on white, or red on green, is visible in one channel and hardly in the luminance
-    channel = max(np.moveaxis(np.asarray(image), -1, 0), key=_contrast)
-    return channel if _contrast(channel) > 1.4 * _contrast(luminance) else luminance
-
-
-def _contrast(levels: npt.NDArray[np.uint8]) -> float:
-    low, high = np.percentile(levels, (0.5, 99.5))
-    return float(high - low)
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """Put a transparent picture on a ground that contrasts with its ink."""
-    alpha = np.asarray(image.getchannel("A"))
-    if alpha.min() == 255:
-        return image.convert("RGB")
-    luminance = np.asarray(image.convert("RGB").convert("L"))
-    opaque = luminance[alpha > 127]
-    if opaque.size > 0.3 * alpha.size and np.subtract(*np.percentile(opaque, (95, 5))) > 64:
-        ground = int(np.median(opaque))  # the opaque part includes paper, as in a sticker with round corners
-    else:
-        ground = 255 if not opaque.size or opaque.mean() < 128 else 0
-    paper = Image.new("RGBA", image.size, (ground, ground, ground, 255))
-    paper.alpha_composite(image)
-    return paper.convert("RGB")

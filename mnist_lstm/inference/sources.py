@@ -16,9 +16,10 @@ from mnist_lstm.data.format import SIZE
 from mnist_lstm.data.idx import MAX_PIXELS, iterate_images
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference.arrays import FLAT, by, channels_first, from_array
+from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.folders import find_pictures
 from mnist_lstm.inference.pages import iterate_pages
-from mnist_lstm.inference.read import Levels, too_large, unreadable
+from mnist_lstm.inference.read import too_large, unreadable
 
 STDIN = "-"
 

@@ -6,7 +6,7 @@ import pytest
 from drawing import draw
 
 from mnist_lstm.inference import Classifier, load_classifier
-from mnist_lstm.inference.picture import Line, Page, Span, writing
+from mnist_lstm.inference.picture import Line, Page, Span, rounds
 from mnist_lstm.inference.picture.ink import Ink
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.reading import Digit, Reading
@@ -56,6 +56,35 @@ def test_a_ruled_line_is_removed_though_an_object_lies_in_a_corner(classifier: C
     assert (prediction.digit, prediction.status) == (2, "ok")
 
 
+def test_separators_of_a_printed_form_are_no_ones(classifier: Classifier) -> None:
+    form = np.full((60, 420), 245, np.uint8)
+    for number, digit in enumerate((3, 2, 7, 4, 2)):
+        left = 10 + 24 * number
+        form[20:36, left : left + 16] = draw(digit, size=(16, 16), height=12, width=3, ink=40, paper=245)
+    form[12:42, 6:400:24] = form[12:42, 7:400:24] = 140
+    prediction = classifier(form, split=True)
+    assert (prediction.digit, prediction.status) == ("32742", "ok")
+
+
+@pytest.mark.parametrize(("side", "width"), [(8, 1), (15, 2), (24, 3)])
+def test_the_buttons_of_a_window_are_no_digits(classifier: Classifier, side: int, width: int) -> None:
+    screen = np.full((400, 400), 235, np.uint8)
+    for left in (280, 320, 360):
+        screen[20 : 20 + side, left : left + side] = 40
+        screen[20 + width : 20 + side - width, left + width : left + side - width] = 235
+    assert classifier(screen, split=True).status == "empty"
+
+
+@pytest.mark.parametrize("inks", [(40, 170, 40, 170), (40, 40, 180, 180), (150, 40, 40, 40)])
+def test_ink_of_another_pen_beside_dark_ink_is_read(classifier: Classifier, inks: tuple[int, ...]) -> None:
+    page = np.full((300, 500), 230, np.uint8)
+    for number, (digit, ink) in enumerate(zip((3, 2, 7, 4), inks, strict=True)):
+        left = 40 + 110 * number
+        page[100:200, left : left + 80] = draw(digit, size=(100, 80), height=60, width=7, ink=ink, paper=230)
+    prediction = classifier(page, split=True)
+    assert (prediction.digit, prediction.status) == ("3274", "ok")
+
+
 def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the shadow, thresholds are lower, and one of two digits touches a faint line."""
 
@@ -64,7 +93,7 @@ def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch
 
     digits = [part(1, 40, 30), part(2, 90, 30)]
     shadow, on_a_line = part(3, 0, 300, area=9000), part(4, 90, 200)
-    rounds = iter([([*digits, shadow], digits), ([digits[0], on_a_line], digits[:1])])
+    found_in_turn = iter([([*digits, shadow], digits), ([digits[0], on_a_line], digits[:1])])
     labels = np.zeros((100, 300), np.int32)
     labels[50:90, 130:290] = 3
     grey = np.full((100, 300), 0.5, np.float32)
@@ -72,14 +101,15 @@ def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch
     found: list[Part] = []
 
     def find_parts(ink: Ink) -> tuple[list[Part], np.ndarray, np.ndarray]:
-        parts, found[:] = next(rounds)
+        parts, found[:] = next(found_in_turn)
         return parts, labels, labels > 9
 
-    monkeypatch.setattr(writing, "find_parts", find_parts)
-    monkeypatch.setattr(writing, "select_writing", lambda *_, **__: list(found))
-    monkeypatch.setattr(writing, "_stands_out", lambda *_: True)
+    monkeypatch.setattr(rounds, "find_parts", find_parts)
+    monkeypatch.setattr(rounds, "select_writing", lambda *_, **__: list(found))
+    monkeypatch.setattr(rounds, "_stands_out", lambda *_: True)
+    monkeypatch.setattr(rounds, "with_neighbours", lambda writing, parts, labels, *_: (writing, labels))
     monkeypatch.setattr(Ink, "without", lambda ink, _: ink if len(found) > 1 else None)
-    assert [parts for parts, _, _ in writing.find_ink(ink)] == [digits, digits[:1]]
+    assert [parts for parts, _, _ in rounds.find_ink(ink)] == [digits, digits[:1]]
 
 
 def test_a_slice_counts_as_far_as_the_whole_is_doubted() -> None:

@@ -4,8 +4,8 @@
 
 `corners` finds the edges of a sheet of paper, and `sheet` takes it out of its surroundings. `ink` says which pixels are
 ink, `rulings` which of it is printed, `parts` and `writing` which of the rest is written: a `Finding`. `pieces` says
-what belongs together and in which order it is read, `lines` where it may be cut into digits. `form` brings a digit to
-MNIST's size and place. None of them knows what a digit looks like; that is the network's task. So there are several
+what belongs together, `order` in which order it is read, `lines` where it may be cut into digits. `form` brings a digit
+to MNIST's size and place. None of them knows what a digit looks like; that is the network's task. So there are several
 findings, such as light ink instead of dark, a sheet instead of the whole picture, or `two_tones`: the network chooses.
 """
 
@@ -22,15 +22,16 @@ from mnist_lstm.inference.picture.ink import (
     SMALL,
     WIDE,
     Grey,
+    Ink,
     measure_ink,
     remove_salt_and_pepper,
     shrink,
 )
 from mnist_lstm.inference.picture.lines import Line, Page, Span
 from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.rounds import are_alike, find_ink
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
-from mnist_lstm.inference.picture.writing import are_alike, find_ink
 
 SPECK = 0.15  # share of the writing in the whole picture
 FRAGMENTS = 12  # pieces at most
@@ -118,7 +119,8 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
             if (sheet.is_certain or not sheet.is_cut_out) and (rounds or not found):
                 firm = [
                     other
-                    for other in find_ink(ink.firm(), is_cut_out=sheet.is_cut_out)
+                    for firmer in _firmer(ink, bool(rounds))
+                    for other in find_ink(firmer, is_cut_out=sheet.is_cut_out)
                     if not any(are_alike(other[0], writing) for writing, _, _ in rounds)
                 ]
             for number, (writing, labels, rest) in enumerate([*rounds, *firm]):
@@ -132,6 +134,13 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
                 if amount > most:
                     most, widest = amount, max(part.stroke for part in parts)
     return sorted(found, key=lambda finding: -finding.amount)
+
+
+def _firmer(ink: Ink, found: bool) -> Iterator[Ink]:
+    """Yield less of the ink: without faint lines that join strokes, and if nothing was found, without a grid."""
+    yield ink.firm()
+    if not found and (darkest := ink.darkest()):
+        yield darkest
 
 
 def _amount(parts: list[Part]) -> float:

@@ -14,6 +14,7 @@ from mnist_lstm.inference.picture.morphology import Mask
 Grey = npt.NDArray[np.float32]
 
 MIN_CONTRAST = 0.05  # between ink and ground, as a share of full contrast; anything fainter is not ink
+TWO_KINDS = 2  # threshold between two kinds of ink, as a multiple of that between the paler one and the ground
 FAINT = 0.2  # level of ink: faint shadows and folds have less, 99 % of the digits of evaluate_pictures.py 0.27
 SMALL = 120  # longer side, in pixels, of a crop: it may be blurred, and has no room for shadows
 GROUND_SIDE = 240  # longer side, in pixels, at which the ground is estimated: light changes slowly
@@ -47,6 +48,14 @@ class Ink:
     def firm(self) -> "Ink":
         """Return only what is surely ink: strokes may break, but no faint line joins them."""
         return replace(self, weak=0.8 * self.strong)
+
+    def darkest(self) -> "Ink | None":
+        """Return only the darkest ink, if it is of two kinds, as a grid and what is written on it."""
+        inked = self.strength[(self.strength > self.strong) & ~self.removed]
+        if inked.size < 4:
+            return None
+        strong = otsu(inked)
+        return replace(self, weak=0.8 * strong, strong=strong) if strong > TWO_KINDS * self.strong else None
 
     def without(self, removed: Mask) -> "Ink | None":
         """Return the rest of the ink, with thresholds of its own; None if there is too little."""

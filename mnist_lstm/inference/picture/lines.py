@@ -17,8 +17,9 @@ from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.inference.picture.form import Images, to_mnist
 from mnist_lstm.inference.picture.ink import Grey, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate
+from mnist_lstm.inference.picture.order import sort_into_lines
 from mnist_lstm.inference.picture.parts import Part
-from mnist_lstm.inference.picture.pieces import Piece, arrange, digit_height
+from mnist_lstm.inference.picture.pieces import Piece, digit_height, find_pieces
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom."""
@@ -131,9 +132,10 @@ class Page:
 
 def find_page(parts: list[Part], labels: Labels, ink: Ink) -> Page:
     """Return the lines of writing, each with its spans from left to right, and the rest."""
-    lines, rest = arrange(parts, labels)
+    pieces, rest = find_pieces(parts, labels)
+    lines = sort_into_lines(pieces) if pieces else []
     spans = [_span(piece, 0, 1, labels, ink, 0.0) for piece in rest]
-    return Page([_line(pieces, labels, ink) for pieces in lines], spans)
+    return Page([_line(line, labels, ink) for line in lines], spans)
 
 
 def _line(parts: list[Piece], labels: Labels, ink: Ink) -> Line:

@@ -71,6 +71,11 @@ class Part(Bounds):
         return self.area < 1.6 * self.stroke * length and length > 4 * self.stroke
 
     @property
+    def is_ruled(self) -> bool:
+        """Whether it is a bar along the rows or the columns of the picture, as a printed line is, and some 1s."""
+        return self.is_bar and min(self.width, self.height) <= 1.6 * self.stroke
+
+    @property
     def slices(self) -> Window:
         """Return the index of the bounding box in a picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)

@@ -1,6 +1,6 @@
-"""Which ink belongs together, and in which order is it read? Strokes are merged, and sorted into lines."""
+"""Which ink belongs together? The strokes of a digit are merged."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +44,11 @@ class Piece(Bounds):
         )
 
 
-def arrange(parts: list[Part], labels: Labels) -> tuple[list[list[Piece]], list[Piece]]:
+def find_pieces(parts: list[Part], labels: Labels) -> tuple[list[Piece], list[Piece]]:
     """Merge the strokes of each digit.
 
     Returns:
-        Lines from the top, each from left to right, and the rest: bars and dots that belong to no digit.
+        Pieces that may be digits, and the rest: bars and dots that belong to no digit.
     """
     pieces = [Piece(part.left, part.top, part.right, part.bottom, (part.label,), part.stroke) for part in parts]
     if not pieces:
@@ -57,22 +57,10 @@ def arrange(parts: list[Part], labels: Labels) -> tuple[list[list[Piece]], list[
     pieces = _merge_strokes(pieces, height, labels)
     least = (0.25 if max(labels.shape) > SMALL else 0.45) * height  # in a small picture, specks are large
     digits = [p for p in pieces if max(p.width, p.height) > least and p.height > 0.35 * p.width]
-    rest = [piece for piece in pieces if piece not in digits]
-    if not digits:
-        return [], rest
-    height = digit_height(digits)
-    lines: list[list[Piece]] = []
-    for piece in sorted(digits, key=lambda piece: piece.left):
-        near = [(_distance_to(line, piece), line) for line in lines if _is_beside(line, piece, height)]
-        if near:
-            min(near, key=lambda pair: pair[0])[1].append(piece)
-        else:
-            lines.append([piece])
-    lines = _join_lines(lines, height)
-    return sorted(lines, key=lambda line: float(np.median([piece.centre[1] for piece in line]))), rest
+    return digits, [piece for piece in pieces if piece not in digits]
 
 
-def digit_height(pieces: list[Piece]) -> float:
+def digit_height(pieces: Sequence[Piece]) -> float:
     """Return the usual height of a digit in pixels: the median, weighted by height."""
     heights = np.sort([max(piece.height, 0.5 * piece.width) for piece in pieces])
     return float(heights[np.searchsorted(np.cumsum(heights), heights.sum() / 2)])
@@ -128,36 +116,3 @@ def _outline(piece: Piece, labels: Labels) -> npt.NDArray[np.int64]:
     inner = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
     points = np.argwhere(mask[1:-1, 1:-1] & ~inner)
     return np.asarray(points[:: max(1, len(points) // 200)] + np.array([piece.top, piece.left]), dtype=np.int64)
-
-
-def _is_beside(line: list[Piece], piece: Piece, height: float) -> bool:
-    """Return whether a piece goes on with a line, which may slant and bow."""
-    last = line[-1]
-    overlap = min(piece.bottom, last.bottom) - max(piece.top, last.top)
-    return overlap > 0.25 * min(piece.height, last.height) or _distance_to(line, piece) < 0.45 * height
-
-
-def _distance_to(line: list[Piece], piece: Piece) -> float:
-    """Return how far a piece is from the level of a line's last pieces, of which the last counts most."""
-    levels = [other.centre[1] for other in line[-3:]]
-    return abs(piece.centre[1] - float(np.average(levels, weights=[1, 1, 2][-len(levels) :])))
-
-
-def _join_lines(lines: list[list[Piece]], height: float) -> list[list[Piece]]:
-    """Join lines at the same height, such as digits in steps: lines of a page are at least 1.2 digits apart."""
-    result: list[list[Piece]] = []
-    for line in sorted(lines, key=len, reverse=True):
-        for other in result:
-            if np.median([_distance_from(other, piece) for piece in line]) < 0.85 * height:
-                other.extend(line)
-                other.sort(key=lambda piece: piece.centre)
-                break
-        else:
-            result.append(line)
-    return result
-
-
-def _distance_from(line: list[Piece], piece: Piece) -> float:
-    """Return how far a piece is from the level of a line at its place: interpolated, and level beyond the ends."""
-    x, y = np.array(sorted(other.centre for other in line)).T
-    return math.fabs(piece.centre[1] - float(np.interp(piece.centre[0], x, y)))

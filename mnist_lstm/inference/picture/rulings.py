@@ -14,8 +14,17 @@ def remove_rulings(mask: Mask, faint: Mask) -> Mask:
 
 
 def is_frame(mask: Mask, share: float) -> bool:
-    """Return whether a part of the ink has a large hole that fills its smallest rectangle by at least ``share``."""
-    if min(mask.shape) < 12:
+    """Return whether a part of the ink has a large hole that fills its smallest rectangle by at least ``share``.
+
+    So does a square with four corners, as the buttons of a window: too small to tell its hole from a round one.
+    """
+    height, width = mask.shape
+    if min(height, width) < 6:
+        return False
+    is_square = 0.8 < width / height < 1.25 and bool(mask[[0, 0, -1, -1], [0, -1, 0, -1]].all())
+    if is_square:
+        share = 0.0
+    elif min(height, width) < 12:
         return False
     return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in holes(np.pad(mask, 1)))
 
