@@ -18,7 +18,7 @@ from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
 from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
-from mnist_lstm.inference.reading import BETTER, DIGIT, PLAIN, SURE, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, LIKELY, PLAIN, SURE, Reading
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 from mnist_lstm.network.model import RowLSTM
 
@@ -202,10 +202,11 @@ def _marks_that_are(count: int, where: str = "") -> str:
 
 
 def _counts(reading: Reading, finding: Finding) -> bool:
-    """Return whether a reading counts: that of a guess only if as much is read as one sure digit."""
+    """Return whether a reading counts: that of a guess only if as much as a sure digit is read, and all is likely."""
     if not finding.amount:
         return reading.is_sure
-    return not finding.is_guess or reading.score >= math.log(2 * SURE)
+    read = len(reading.digits) + len(reading.marks)
+    return not finding.is_guess or reading.score >= max(math.log(2 * SURE), read * math.log(2 * LIKELY))
 
 
 def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:

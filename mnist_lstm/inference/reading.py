@@ -16,6 +16,9 @@ likely then."""
 SURE = 0.9
 """Probability from which all digits of a finding must be for it to be taken without looking for another."""
 
+LIKELY = 0.75
+"""Probability that the digits of a guess have in the (geometric) mean at least."""
+
 BETTER = 0.3
 """How much more must be read in a later finding, as a difference of scores: earlier ones are more likely."""
 

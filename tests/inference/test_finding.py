@@ -7,7 +7,7 @@ from drawing import draw
 
 from mnist_lstm.inference import Classifier, load_classifier
 from mnist_lstm.inference.picture import Line, Page, Span, rounds
-from mnist_lstm.inference.picture.ink import Ink
+from mnist_lstm.inference.picture.ink import Ink, measure_ink
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.reading import Digit, Reading
 
@@ -37,6 +37,21 @@ def in_a_frame(digit: int, gap: int) -> np.ndarray:
 def test_a_frame_close_to_a_digit_does_not_make_it_look_soft(classifier: Classifier, gap: int) -> None:
     prediction = classifier(in_a_frame(2, gap), split=True)
     assert (prediction.digit, prediction.status) == ("23", "ok")
+
+
+@pytest.mark.parametrize(("gap", "blur"), [(2, 0), (2, 0.8), (3, 1.2), (3, 1.6)])
+def test_digits_that_touch_their_boxes_are_read(classifier: Classifier, gap: int, blur: float) -> None:
+    form = np.full((120, 420), 220, np.uint8)
+    for number, digit in enumerate((3, 2, 7, 4, 2)):
+        start = 30 + 70 * number
+        form[30:90, start : start + 44] = draw(digit, size=(60, 44), height=36, width=4, ink=70, paper=220)
+        ink = form[30:90, start : start + 44] < 150
+        rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+        top, bottom, left, right = 30 + rows[0], 30 + rows[-1], start + columns[0], start + columns[-1]
+        box = form[top - gap - 1 : bottom + gap + 2, left - gap - 1 : right + gap + 2]
+        box[:2] = box[-2:] = box[:, :2] = box[:, -2:] = 60
+    prediction = classifier(cv2.GaussianBlur(form, (0, 0), blur) if blur else form, split=True)
+    assert (prediction.digit, prediction.status) == ("32742", "ok")
 
 
 @pytest.mark.parametrize(("width", "height", "level"), [(2, 45, 150), (3, 40, 120), (4, 45, 100), (2, 60, 100)])
@@ -160,6 +175,34 @@ def test_the_edge_of_a_shadow_is_no_digit(classifier: Classifier, blur: float, d
     shade = cv2.GaussianBlur((x > 520 + 40 * np.sin(y / 60)).astype(np.float32), (0, 0), blur)
     prediction = classifier(np.rint(255 * paper * (1 - depth * shade)).astype(np.uint8), split=True)
     assert (prediction.digit, prediction.status) == ("3", "ok")
+
+
+@pytest.mark.parametrize(("digit", "at"), [(4, 250), (7, 250), (7, 260), (2, 250)])
+def test_a_digit_across_the_edge_of_a_shadow_is_not_dropped(classifier: Classifier, digit: int, at: int) -> None:
+    size = (300, 500)
+    digits = [
+        draw(d, size=size, at=(100, left), height=70, width=5, ink=70, paper=210)
+        for d, left in ((digit, 230), (3, 350))
+    ]
+    y, x = np.mgrid[:300, :500]
+    shade = cv2.GaussianBlur((x < at + 6 * np.sin(y / 40)).astype(np.float32), (0, 0), 3)
+    prediction = classifier(np.rint(np.minimum(*digits) * (1 - 0.6 * shade)).astype(np.uint8), split=True)
+    assert (prediction.digit, prediction.status) == (f"{digit}3", "ok")
+
+
+def test_a_shadow_over_half_of_a_sheet_is_no_digit(classifier: Classifier) -> None:
+    y, x = np.mgrid[:528, :704]
+    shade = cv2.GaussianBlur((x > 0.9 * y + 30 * np.sin(y / 50)).astype(np.float32), (0, 0), 12)
+    light = 190 - 40 * np.hypot(x - 300, y - 350) / 500 - 60 * shade
+    assert classifier(np.rint(light).astype(np.uint8)).status == "empty"
+
+
+def test_a_corner_of_faint_squares_is_no_writing() -> None:
+    paper = np.full((500, 700), 0.86, np.float32)
+    paper[200:203, 300:360] = paper[200:280, 358:361] = 0.75
+    ink = measure_ink(paper, light=False)
+    assert ink is not None
+    assert not list(rounds.find_ink(ink))
 
 
 @pytest.mark.parametrize(("ink", "line", "every"), [(170, 0.92, 40), (170, 0.9, 31), (180, 0.92, 31)])

@@ -10,6 +10,7 @@ from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate,
 from mnist_lstm.inference.picture.rulings import remove_rulings
 
 FAINT_LINE = 0.7  # strength of printed lines, as a share of the least strength of ink
+SLENDER = 0.4  # ratio of the deviations across and along a bar, at most: 1s have 0.2, digits of one stroke 0.45
 Window = tuple[slice, slice]
 MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
 
@@ -47,7 +48,7 @@ class Part(Bounds):
         excess: share of its strength above the median of its surroundings; paper between strokes has none.
         edges: number of edges of the picture that it touches.
         step: difference of the grounds on both sides of a bar, as a share of the ink's difference from their mean: 0
-            for a stroke, 1 and more where a shadow or an object ends; 0 for what is no bar.
+            for a stroke, 1 and more where a shadow or an object ends; 0 for what is no bar, or a crooked one.
     """
 
     label: int
@@ -134,7 +135,9 @@ def _step(grey: Grey, own: Mask, outside: Mask) -> float:
     """Return `Part.step` of a bar."""
     places, beyond = np.argwhere(own), np.argwhere(outside)
     middle = places.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov((places - middle).T))
+    variances, axes = np.linalg.eigh(np.cov((places - middle).T))
+    if variances[0] > SLENDER**2 * variances[1]:  # a thin 2, 4, 5 or 7: where shadows end is not as crooked
+        return 0.0
     side = (beyond - middle) @ axes[:, 0] > 0  # the first axis is across the bar
     if side.all() or not side.any():
         return 0.0

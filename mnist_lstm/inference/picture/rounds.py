@@ -8,6 +8,7 @@ from mnist_lstm.inference.picture.ink import FAINT, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, label
 from mnist_lstm.inference.picture.neighbours import with_neighbours
 from mnist_lstm.inference.picture.parts import Part, find_parts
+from mnist_lstm.inference.picture.rulings import is_straight
 from mnist_lstm.inference.picture.writing import CONTRAST, select_writing
 
 
@@ -32,7 +33,7 @@ def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part]
         if not writing:
             removed |= lines & ~ink.removed
         rest = ink.without(dilate(removed, 5, 5)) if float(ink.strength[removed].sum()) > 0.3 * sum(amounts) else None
-        if _stands_out(writing, labels, ink, lines) and not _are_lines(writing, ink, lines):
+        if _stands_out(writing, labels, ink, lines) and not _are_lines(writing, labels, ink, lines):
             writing, labels = with_neighbours(writing, parts, labels, ink, lines)
             if not are_alike(writing, before):
                 yield writing, labels, ink
@@ -50,8 +51,10 @@ def are_alike(parts: list[Part], others: list[Part]) -> bool:
     return bool(np.abs(bounds[0] - bounds[1]).max() <= 3)
 
 
-def _are_lines(parts: list[Part], ink: Ink, lines: Mask) -> bool:
+def _are_lines(parts: list[Part], labels: Labels, ink: Ink, lines: Mask) -> bool:
     """Return whether parts are the rest of printed lines: upright or level bars, faint, of a grid or like lines."""
+    if all(part.level < FAINT and part.side > 20 and is_straight(labels[part.slices] == part.label) for part in parts):
+        return True  # also corners of a grid
     bars = [part for part in parts if part.is_ruled]
     if len(bars) < 0.8 * len(parts):
         return False

@@ -5,12 +5,13 @@ import numpy as np
 
 from mnist_lstm.inference.picture.morphology import Mask, dilate, erode, holes, keep_runs, label
 
+BOX = 0.93  # share of its smallest rectangle that a box fills
 FRAME, EMPTY_FRAME = 0.88, 0.95  # share of its smallest rectangle that the hole of a frame fills; that of an 8, 0.8
 
 
 def remove_rulings(mask: Mask, faint: Mask) -> Mask:
     """Remove lines, grids and boxes from a mask of ink; lines are looked for in a mask of fainter ink."""
-    return _without_lines(mask, faint) & _without_frames(mask)
+    return _without_lines(mask, faint) & _without_frames(mask) & _without_boxes(mask)
 
 
 def is_frame(mask: Mask, share: float) -> bool:
@@ -21,11 +22,11 @@ def is_frame(mask: Mask, share: float) -> bool:
     height, width = mask.shape
     if min(height, width) < 6:
         return False
-    is_square = 0.8 < width / height < 1.25 and bool(mask[[0, 0, -1, -1], [0, -1, 0, -1]].all())
-    if is_square:
+    is_square = 0.8 < width / height < 1.25
+    if is_square and mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():
         share = 0.0
     elif min(height, width) < 12:
-        return False
+        share = EMPTY_FRAME if is_square else 1.0
     return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in holes(np.pad(mask, 1)))
 
 
@@ -74,6 +75,39 @@ def _horizontal_lines(mask: Mask, faint: Mask) -> tuple[Mask, int]:
     # where a stroke crosses a line, the ink is taller than the line
     crossing = keep_runs(mask, int(2 * np.median(thickness[is_line])) + 1, 1)
     return lines & ~crossing, int(is_line.sum())
+
+
+def _without_boxes(mask: Mask) -> Mask:
+    """Remove the rim of strictly rectangular parts that hold something high, which may touch it."""
+    ink = np.pad(mask, 1)
+    rest = ink.copy()
+    outlines, _ = cv2.findContours(ink.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for outline in outlines:
+        left, top, width, height = cv2.boundingRect(outline)
+        if not max(12, 0.02 * max(mask.shape)) <= min(width, height) < 0.5 * min(mask.shape):  # a grid is larger
+            continue
+        _, (long, short), _ = cv2.minAreaRect(outline)
+        if cv2.contourArea(outline) < BOX * long * short:
+            continue
+        window = slice(top - 1, top + height + 1), slice(left - 1, left + width + 1)
+        filled = np.zeros(ink[window].shape, np.uint8)
+        cv2.drawContours(filled, [outline], -1, 1, cv2.FILLED, offset=(1 - left, 1 - top))
+        inside = _inside(filled.view(np.bool_), ink[window])
+        rows = np.flatnonzero((ink[window] & inside).any(axis=1))
+        if rows.size and rows[-1] - rows[0] >= 0.4 * height:
+            rest[window] &= inside | ~filled.view(np.bool_)
+    return rest[1:-1, 1:-1]
+
+
+def _inside(filled: Mask, ink: Mask) -> Mask:
+    """Return what is inside the rim of a filled part; nothing if the rim is wider than a frame."""
+    for _ in range(round(0.2 * min(filled.shape))):
+        inner = erode(filled, 3, 3)
+        shell = filled & ~inner
+        filled = inner
+        if (ink & shell).sum() < 0.6 * shell.sum():
+            return filled
+    return np.zeros_like(filled)
 
 
 def _without_frames(mask: Mask) -> Mask:

@@ -12,6 +12,7 @@ from mnist_lstm.inference.picture.sheet import Sheet
 
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
+SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
 HOLES = 4  # at most: an 8 has two, squared paper many
 WIDEST = 0.4  # stroke, as a share of the digit's longer side
 FILLED = 0.9  # share of the picture's height and width, and of all ink, at least
@@ -29,7 +30,8 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         return
     for mask, (ink, ground) in ((~is_light, levels), (is_light, levels[::-1])):
         rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-        if rim.mean() > RIM or sum(1 for _ in holes(mask)) > HOLES:
+        is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > SIDE
+        if rim.mean() > RIM or is_half or sum(1 for _ in holes(mask)) > HOLES:
             continue
         strength = np.clip((sheet.grey - ground) / (ink - ground), 0, 1).astype(np.float32)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

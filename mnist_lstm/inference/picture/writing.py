@@ -60,8 +60,8 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
         return False
     if part.level < MIN_CONTRAST:
         return False
-    is_edge = part.is_bar and part.edges and part.level < FAINT  # of a shadow, unless it is a 1 in a close crop
-    if part.step > STEP or (is_edge and (part.edges < 3 or max(shape) > SMALL)):
+    is_shadow = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
+    if part.step > STEP or (is_shadow and max(shape) > SMALL):  # faint ink in a small picture is a close crop
         return False
     if part.edges == 1 and part.width > part.height and part.area > 0.8 * part.width * part.height:  # an object
         return False
