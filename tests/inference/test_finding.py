@@ -54,6 +54,15 @@ def test_digits_that_touch_their_boxes_are_read(classifier: Classifier, gap: int
     assert (prediction.digit, prediction.status) == ("32742", "ok")
 
 
+@pytest.mark.parametrize("where", [np.s_[:44, 530:], np.s_[390:, 200:420], np.s_[150:400, 715:]])
+def test_a_dark_object_at_the_edge_does_not_hide_pencil(classifier: Classifier, where: tuple[slice, slice]) -> None:
+    paper = draw(3, size=(430, 760), at=(170, 250), height=70, width=5, ink=130, paper=190)
+    paper[where] = 20
+    noise = np.random.default_rng(0).normal(0, 2, paper.shape)
+    prediction = classifier(np.rint((paper + noise).clip(0, 255)).astype(np.uint8))
+    assert (prediction.digit, prediction.status) == (3, "ok")
+
+
 @pytest.mark.parametrize(("width", "height", "level"), [(2, 45, 150), (3, 40, 120), (4, 45, 100), (2, 60, 100)])
 def test_ends_of_lines_at_the_edge_are_no_digits(classifier: Classifier, width: int, height: int, level: int) -> None:
     paper = draw(7, size=(400, 400), at=(150, 150), height=50, width=12, ink=60, paper=230)

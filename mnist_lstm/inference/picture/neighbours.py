@@ -12,6 +12,7 @@ from mnist_lstm.inference.picture.writing import (
     EXCESS,
     SHARPNESS,
     STEP,
+    is_separator,
     is_stroke,
     typical_part,
     without_frames,
@@ -98,6 +99,7 @@ def _is_like(part: Part, typical: Part, least: float) -> bool:
         and part.level > least
         and part.sharpness > WEAK_SHARPNESS
         and part.step <= STEP
+        and not is_separator(part, typical)
         and not part.edges
     )
 

@@ -41,16 +41,15 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
 
 
 def _without_separators(parts: list[Part]) -> list[Part]:
-    """Drop printed lines between digits: thinner than their strokes, and longer than they are high."""
-    others = [part for part in parts if not part.is_ruled]
-    if not others:
-        return parts
-    typical = typical_part(others)
-    return [
-        part
-        for part in parts
-        if not part.is_ruled or part.stroke >= 0.6 * typical.stroke or part.side <= 1.3 * typical.side
-    ]
+    """Drop printed lines between digits."""
+    others = [part for part in parts if not part.is_bar] or [part for part in parts if not part.is_ruled]
+    return [part for part in parts if not is_separator(part, typical_part(others))] if others else parts
+
+
+def is_separator(part: Part, typical: Part) -> bool:
+    """Return whether a part is a bar between digits, thinner than their strokes, and longer than they are high."""
+    is_straight_bar = part.is_bar and min(part.width, part.height) < 0.2 * part.side
+    return is_straight_bar and part.stroke < 0.6 * typical.stroke and part.side > 1.3 * typical.side
 
 
 def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
@@ -63,8 +62,10 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     is_shadow = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
     if part.step > STEP or (is_shadow and max(shape) > SMALL):  # faint ink in a small picture is a close crop
         return False
-    if part.edges == 1 and part.width > part.height and part.area > 0.8 * part.width * part.height:  # an object
-        return False
+    if 0 < part.edges < 3 and part.area > 0.8 * part.width * part.height and part.height < 0.9 * shape[0]:
+        is_cut_off = part.edges == 1 and part.left > 0 and part.right < shape[1]
+        if not is_cut_off or part.width > part.height:
+            return False  # an object; a 1 may go on beyond the upper or lower edge
     is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
     # from one edge of the picture to another: the edge of a shadow or a fold
     crosses = part.edges >= 2 or part.side > 0.9 * max(shape)
