@@ -1,10 +1,12 @@
 """Teaching experiments: each module explains an idea, tests it in a small experiment and prints the result.
 
-A lesson is a module with a docstring, a dataclass ``Options`` (the command's options) and a function ``run`` that takes
-it and returns a `Result`.
+A lesson is a module with a docstring, a dataclass ``Options`` (the command's options), a function ``run`` that takes it
+and returns a `Result`, and if it takes long, ``QUICK``, the options that ``--quick`` changes.
 """
 
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,23 +14,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NAMES = ("gates", "scratch", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
+_NAMES = ("gates", "scratch", "by-hand", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
 MODULES = {name: name.replace("-", "_") for name in _NAMES}
 """Modules of the lessons by their names, in the suggested order."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Result of a lesson."""
+    """Result of a lesson.
 
-    lines: list[str]  # text to print
-    numbers: dict[str, Any]  # the same and more as plain data, for JSON
+    Attributes:
+        lines: text to print.
+        numbers: the same and more as plain data, for JSON.
+        figure: of the main result.
+        more: further figures by their names.
+    """
+
+    lines: list[str]
+    numbers: dict[str, Any]
     figure: "Figure"
+    more: dict[str, "Figure"] = field(default_factory=dict)
 
 
 def load(name: str) -> ModuleType:
     """Import a lesson by its name."""
     return import_module(f"mnist_lstm.lessons.{MODULES[name]}")
+
+
+def spread(values: Sequence[float], style: str = ".3f") -> str:
+    """Format the median of values from several seeds with the lowest and the highest, such as 0.5 (0.3 to 0.8)."""
+    low, middle, high = (format(value, style) for value in (min(values), statistics.median(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: mnist-lstm lesson NAME [--output DIR] [OPTION ...]
 
-Experiments that teach something about LSTMs. Each takes less than a minute, prints its result and draws a figure.
+Experiments that teach something about LSTMs. Each takes about a minute, or less with --quick, prints its result and
+draws figures.
 mnist-lstm lesson NAME --help explains the idea and lists the options.
 
 lessons:"""
@@ -38,8 +39,8 @@ def run(args: list[str]) -> int:
     import torch
 
     lesson = load(name)
-    options = parser(name).parse_args(args[1:]).as_dict()
-    output = options.pop("output")
+    options = parser(name, quick="--quick" in args).parse_args(args[1:]).as_dict()
+    output, _ = options.pop("output"), options.pop("quick")
     print(f"{textwrap.fill(_docstring(name).splitlines()[0], 100)}\n", flush=True)
     # before the training, so that no result is lost because it cannot be written
     folder = results_folder(output, "lessons", name)
@@ -57,16 +58,23 @@ def run(args: list[str]) -> int:
     finally:
         torch.set_num_threads(threads)
     print(*result.lines, sep="\n", flush=True)
-    figure, data = folder / f"{name}.png", folder / f"{name}.json"
-    result.figure.savefig(figure, dpi=90)
+    print()
+    for key, figure in {name: result.figure, **{f"{name}-{key}": other for key, other in result.more.items()}}.items():
+        path = folder / f"{key}.png"
+        figure.savefig(path, dpi=90)
+        print(f"figure   {printable(str(path))}")
+    data = folder / f"{name}.json"
     data.write_text(numbers + "\n", encoding="utf-8")
-    print(f"\nfigure   {printable(str(figure))}\nnumbers  {printable(str(data))}")
+    print(f"numbers  {printable(str(data))}")
     print(f"help     mnist-lstm lesson {name} --help")
     return 0
 
 
-def parser(name: str) -> "ArgumentParser":
-    """Return the parser of a lesson's options; its help begins with the lesson's docstring."""
+def parser(name: str, *, quick: bool = False) -> "ArgumentParser":
+    """Return the parser of a lesson's options, with the defaults of ``--quick`` or of the whole lesson.
+
+    Its help begins with the lesson's docstring.
+    """
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     class Formatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -75,7 +83,11 @@ def parser(name: str) -> "ArgumentParser":
     result = ArgumentParser(f"mnist-lstm lesson {name}", description=_docstring(name), formatter_class=Formatter)
     output = "New or empty folder; default: lessons/NAME/version_N, a new one for each run."
     result.add_argument("--output", type=str | None, default=None, metavar="DIR", help=output)
-    result.add_class_arguments(load(name).Options)
+    result.add_argument("--quick", action="store_true", help="Fewer seeds or updates, for a first look.")
+    lesson = load(name)
+    result.add_class_arguments(lesson.Options)
+    if quick:
+        result.set_defaults(getattr(lesson, "QUICK", {}))
     return result
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     Ahead = int
     Size = int
     Seed = int
+    Row = int
+    Which = int
     Rate = float
     Spread = float
     Bias = float
@@ -20,6 +22,8 @@ else:
     Ahead = restricted_number_type("Ahead", int, [(">=", 1), ("<=", 400)])
     Size = restricted_number_type("Size", int, [(">=", 1), ("<=", 4096)])
     Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
+    Row = restricted_number_type("Row", int, [(">=", 1), ("<=", 4)])
+    Which = restricted_number_type("Which", int, [(">=", 0), ("<", 1797)])
     Rate = restricted_number_type("Rate", float, [(">", 0), ("<=", 100)])
     Spread = restricted_number_type("Spread", float, [(">=", 0), ("<=", 100)])
     Bias = restricted_number_type("Bias", float, [(">=", -100), ("<=", 100)])
@@ -41,8 +45,8 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True)
-class DigitOptions:
-    """Options of the lessons that train on digits.
+class DigitTrainingOptions:
+    """Options of the lessons that train on digits, but for the seeds.
 
     Args:
         steps: Updates of each network.
@@ -51,7 +55,6 @@ class DigitOptions:
         learning_rate: Learning rate of Adam.
         dataset: mnist; digits: scikit-learn's; auto: mnist if available, else digits.
         data_dir: Folder of MNIST.
-        seed: Seed of weights and batches.
     """
 
     steps: Count = 400
@@ -60,4 +63,14 @@ class DigitOptions:
     learning_rate: Rate = 0.003
     dataset: Request = "auto"
     data_dir: str = "data"
+
+
+@dataclass(frozen=True)
+class DigitOptions(DigitTrainingOptions):
+    """Options of the lessons that train on digits from one seed.
+
+    Args:
+        seed: Seed of weights and batches.
+    """
+
     seed: Seed = 0

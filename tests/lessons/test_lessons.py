@@ -15,7 +15,7 @@ from torch import nn
 
 from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
-from mnist_lstm.lessons import MODULES, Result, bptt, load, memory, sine, table
+from mnist_lstm.lessons import MODULES, Result, bptt, cli, load, memory, sine, spread, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val
 from mnist_lstm.lessons.options import DigitOptions
 from mnist_lstm.network.model import RowLSTM
@@ -24,6 +24,7 @@ from mnist_lstm.plots.style import CURVES
 REDUCED: dict[str, dict[str, Any]] = {
     "gates": {},
     "scratch": {"steps": 100, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "by-hand": {},
     "toy": {"seeds": 5},
     "sine": {"epochs": 12},
     "vanishing": {"updates": 2, "hidden_size": 12},
@@ -61,6 +62,7 @@ def test_help_shows_the_docstring(name: str, command: Command) -> None:
 TINY: dict[str, dict[str, Any]] = {
     "gates": {"firmness": 0.01},
     "scratch": {"steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "by-hand": {"row": 1, "hidden_size": 1, "seeds": 1},
     "toy": {"seeds": 1, "steps": 1, "hidden_size": 1},
     "sine": {"epochs": 1, "hidden_size": 1, "noise": 0, "ahead": 400, "seed": 2**32 - 1},
     "vanishing": {"updates": 1, "hidden_size": 2, "batch_size": 1},
@@ -83,6 +85,29 @@ def test_lesson_writes_figure_and_numbers(name: str, command: Command) -> None:
     assert numbers["options"].items() >= TINY[name].items()
     assert str(folder / f"{name}.png") in out
     assert out.startswith(load(name).__doc__.splitlines()[0][:60])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_quick_changes_defaults_alone(name: str) -> None:
+    whole, quick = (cli.parser(name, quick=quick).parse_args([]).as_dict() for quick in (False, True))
+    changed = {key: value for key, value in quick.items() if value != whole[key]}
+    assert changed == getattr(load(name), "QUICK", {})
+    for key in changed:
+        args = ["--quick", f"--{key}={whole[key]}"]
+        assert cli.parser(name, quick=True).parse_args(args)[key] == whole[key], "an option overrides --quick"
+
+
+def test_further_figures_are_saved_under_their_names(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = Result(["text"], {}, Figure(), {"second": Figure()})
+    monkeypatch.setattr(load("gates"), "run", lambda options: result)
+    _, out, _ = command("lesson", "gates", "--quick")
+    assert {path.name for path in Path("lessons/gates/version_0").glob("*.png")} == {"gates.png", "gates-second.png"}
+    assert "gates-second.png" in out
+
+
+def test_spread_is_the_median_with_lowest_and_highest() -> None:
+    assert spread([3, 1, 2], ".1f") == "2.0 (1.0 to 3.0)"
+    assert spread([0.5]) == "0.500"
 
 
 def test_output_folder_is_as_given_or_new(command: Command) -> None:
