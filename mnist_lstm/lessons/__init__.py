@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NAMES = ("gates", "scratch", "by-hand", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan")
+_NAMES = ("gates", "scratch", "by-hand", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan", "surgery")
 MODULES = {name: name.replace("-", "_") for name in _NAMES}
 """Modules of the lessons by their names, in the suggested order."""
 

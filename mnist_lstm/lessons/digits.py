@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,14 +15,14 @@ from torch.optim import Adam, Optimizer
 from mnist_lstm.console import track
 from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
-from mnist_lstm.lessons.options import DigitOptions
+from mnist_lstm.lessons.options import DigitOptions, DigitTrainingOptions
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
 Split = tuple[Tensor, Tensor]
 
 
-def load_train_and_val(options: DigitOptions) -> tuple[Split, Split, str]:
+def load_train_and_val(options: DigitTrainingOptions) -> tuple[Split, Split, str]:
     """Load the training and the validation split of `mnist-lstm fit`, and a line that describes them.
 
     A split is normalised images ``(N, 28, 28)`` and labels ``(N,)``.
@@ -90,17 +90,32 @@ class Training(NamedTuple):
 def train_together(
     models: Mapping[str, nn.Module], train: Split, val: Split, options: DigitOptions, checks: int
 ) -> Training:
-    """Train networks in turn on the same batches with Adam; validate them about ``checks`` times, also at the end."""
-    training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
-    optimizers = {name: Adam(model.parameters(), options.learning_rate) for name, model in models.items()}
+    """Train networks as `train_on_batches` does, on batches drawn from the seed of the options."""
     drawn = batches(len(train[1]), options.steps, options.batch_size, options.seed)
+    return train_on_batches(models, train, val, drawn, options.learning_rate, checks)
+
+
+def train_on_batches(
+    models: Mapping[str, nn.Module],
+    train: Split,
+    val: Split,
+    drawn: Sequence[Tensor],
+    learning_rate: float,
+    checks: int,
+) -> Training:
+    """Train networks in turn on the same batches with Adam; validate them about ``checks`` times, also at the end.
+
+    ``drawn`` are the indices of the images of each batch, as `batches` draws them.
+    """
+    training = Training({name: [] for name in models}, {name: [] for name in models}, {name: [] for name in models})
+    optimizers = {name: Adam(model.parameters(), learning_rate) for name, model in models.items()}
     for step, index in enumerate(track(drawn, "training"), 1):
         images, labels = train[0][index], train[1][index]
         for name, model in models.items():
             start = time.perf_counter()
             training.losses[name].append(train_step(model, optimizers[name], images, labels))
             training.seconds[name].append(time.perf_counter() - start)
-            if step == options.steps or step % max(1, options.steps // checks) == 0:
+            if step == len(drawn) or step % max(1, len(drawn) // checks) == 0:
                 training.accuracies[name].append((step, accuracy(model, val)))
     return training
 

@@ -32,6 +32,7 @@ REDUCED: dict[str, dict[str, Any]] = {
     "cells": {"steps": 67, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
     "bptt": {"length": 24, "piece": 6, "steps": 300, "hidden_size": 24, "learning_rate": 0.01},
     "scan": {"side": 7, "steps": 150, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits"},
+    "surgery": {},
 }
 
 
@@ -70,6 +71,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cells": {"steps": 1, "hidden_size": 1, "batch_size": 4096, "dataset": "digits"},
     "bptt": {"length": 3, "piece": 2, "steps": 1, "hidden_size": 1, "batch_size": 1},
     "scan": {"side": 7, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "surgery": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
 }
 """The smallest experiments, or nearly."""
 
