@@ -1,4 +1,4 @@
-"""Why gradients vanish or explode on their way back through the steps, and what the cell state changes.
+"""Why gradients vanish or explode on their way back through the steps: initial weights, open gates, and paths.
 
 Squashed again and again. The sigmoid has a slope of at most 1/4. Applied k times, its slope is a product of k slopes,
 at most 1/4 to the power k: the curve becomes flat, and every input gives nearly the same value. tanh has a slope of up
@@ -11,50 +11,55 @@ Through the steps. The loss L depends on the state h_t of an RNN through all lat
 a product of T - t matrices: in general it shrinks or grows exponentially with the distance (Hochreiter & Schmidhuber
 1997; Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks").
 
+The initial weights decide how fast. PyTorch draws U from -1/sqrt(H) to 1/sqrt(H), for H units: a variance of 1/(3H), so
+that the spectral radius, the largest absolute eigenvalue, is about 1/sqrt(3) = 0.58 at any width. That to the power 99
+is 4e-24: the gradient is gone. The eigenvalues of an orthogonal U, the default of this project, have the absolute value
+1; only the slopes of tanh shrink the gradient. (An LSTM's forget bias is then 1, this project's default as well.) Gates
+multiply too: half open, they halve; with a bias of 5 on an LSTM's forget gates or a GRU's update gates, they keep
+sigmoid(5) = 0.993 per step. What keeps the gradient is the open gate, in a GRU as in an LSTM, not the cell as such.
+It has a price in a GRU, where the same gate lets the input in: 1 - z = 0.007 of it, so that the gradient starts lower.
+
 Through the cell state. In an LSTM, c_t = f_t * c_(t-1) + i_t * g_t, and the gates depend on h_(t-1). The gradient from
 c_T back to c_t is a sum over all paths through the network. One path goes from cell state to cell state only; its
-gradient is the product of the forget gates, f_(t+1) * ... * f_T, element by element, without weights or slopes. It does
-not vanish while the gates are open. All other paths lead through a hidden state and so through weights and slopes. The
-lesson measures the first path separately from the others. What matters is the open gate, not the LSTM as such: with
-gates that start half open, as PyTorch's do, an LSTM loses its gradient nearly as fast as an RNN.
+gradient is the product of the forget gates, f_(t+1) * ... * f_T, element by element, without weights or slopes. All
+other paths lead through a hidden state. The first path is often called a highway. It does not vanish while the gates
+are open, but it is not the main road: over 27 steps the other paths together carry more, with half-open gates and with
+open ones. The highway says what does not vanish, not what dominates.
 
-Exploding. With large weights the product grows instead. One update along such a gradient throws the weights far off;
-clipping scales down a gradient whose norm exceeds a limit and keeps its direction (Pascanu et al. 2013).
+After training. Training may close the way again. After 80 updates with Adam at 0.01, the gradient
+at the first step over that at the last has shrunk by a factor of more than 1,000 in an LSTM that started with them, and
+the loss is still at chance level. A gradient that arrives is not yet a network that learns.
 
-Measured is the norm of the gradient of the loss with respect to each step's input, by distance from the end, before
-training, with PyTorch's initial weights, and after it. The task is to recall at the last step one of four cues seen at
-the first.
+Exploding. With large weights the product grows instead: exponentially in an RNN, and far less in a GRU or an LSTM.
+Clipping scales down a gradient whose norm exceeds a limit and keeps its direction (Pascanu et al. 2013). It limits the
+length of a step, and so does a smaller learning rate: compare the two at the best rate of each. Here neither is better
+by more than the seeds differ; what clipping does is let larger rates work, while the smallest one becomes too slow.
+
+Measured is the norm of the gradient of the loss with respect to each step's input, by distance from the end. The task
+is to recall at the last step one of four cues seen at the first.
 """
 
-import math
-import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
 
 from mnist_lstm.console import track
-from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import train_step, update
-from mnist_lstm.lessons.memory import CHANCE_LOSS, CUES, draw, seeded
-from mnist_lstm.lessons.options import Count, MemoryOptions, Rate, Seed
-from mnist_lstm.network.cells import LSTM
-from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import BLUE, CURVES, ORANGE, PINK, finish
+from mnist_lstm.lessons import Result, gradients, spread, table
+from mnist_lstm.lessons.memory import CHANCE_LOSS, draw_chance_level
+from mnist_lstm.lessons.options import Count, MemoryOptions, Rate, Size
+from mnist_lstm.plots.style import CURVES, finish
 
-LENGTHS = (28, 100, 400)
+CELLS = ("RNN", "GRU", "LSTM")
+Losses = dict[str, dict[str, list[float]]]
+"""Final losses over seeds by name and learning rate."""
 
-CELLS: dict[str, dict[str, Any]] = {
-    "RNN": {"cell": "rnn"},
-    "GRU": {"cell": "gru"},
-    "LSTM": {"cell": "lstm"},
-    "LSTM, forget bias 5": {"cell": "lstm", "forget_bias": 5.0},
-}
+TRAINED = ("RNN, orthogonal", "LSTM, orthogonal", "LSTM, open gates")  # trained before they are measured again
 
-DEPTHS = (1, 2, 3, 5)  # how many times the sigmoid is applied
+QUICK = {"seeds": 1}
 
 
 @dataclass(frozen=True)
@@ -62,153 +67,183 @@ class Options(MemoryOptions):
     """Options of this lesson.
 
     Args:
+        length: Steps of a sequence.
         updates: Updates between the two measurements.
-        gain: Factor on the orthogonal recurrent weights of the RNN with exploding gradients.
-        seed: Seed of weights and sequences.
+        clip_updates: Updates of each RNN that is trained with or without clipping.
+        gain: Factor on the orthogonal recurrent weights of the cells with exploding gradients.
+        seeds: Number of seeds; results are the median and the range over them.
     """
 
+    length: Size = 100
     updates: Count = 80
     learning_rate: Rate = 0.01
-    gain: Rate = 1.5
-    seed: Seed = 0
+    clip_updates: Count = 300
+    gain: Rate = 3.0
+    seeds: Count = 5
 
 
 def run(options: Options) -> Result:
-    """Measure gradients by distance, path and cell."""
-    norms: dict[str, Any] = {when: {name: {} for name in CELLS} for when in ("before", "after")}
-    losses: dict[str, dict[int, float]] = {name: {} for name in CELLS}
-    for name, length in track([(name, length) for name in CELLS for length in LENGTHS], "measuring gradients"):
-        model, generator = seeded(options.seed, options.hidden_size, init="pytorch", **CELLS[name])
-        norms["before"][name][length] = gradient_norms(model, *draw(64, length, generator))
-        optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
-        for _ in range(options.updates):
-            losses[name][length] = train_step(model, optimizer, *draw(options.batch_size, length, generator))
-        norms["after"][name][length] = gradient_norms(model, *draw(64, length, generator))
-    ratios = {
-        when: {name: {n: values[0] / values[-1] for n, values in lengths.items()} for name, lengths in cells.items()}
-        for when, cells in norms.items()
+    """Measure gradients by distance, initial weights, path and cell."""
+    return summarise(options, [measure(options, seed) for seed in track(range(options.seeds), "measuring gradients")])
+
+
+def measure(options: Options, seed: int) -> dict[str, Any]:
+    """Return all measurements of one seed."""
+    size, length = options.hidden_size, options.length
+    return {
+        "starts": {
+            name: gradients.measure_start(start, seed, length, options.updates if name in TRAINED else 0, options)
+            for name, start in gradients.STARTS.items()
+        },
+        "paths": {f"{bias:g}": gradients.paths(bias, seed, size) for bias in gradients.PATH_BIASES},
+        "amplified": {cell: gradients.amplified(cell.lower(), options.gain, seed, length, size) for cell in CELLS},
+        "clipping": {
+            name: {
+                f"{rate:g}": gradients.train_clipped(rate, limit, options.clip_updates, seed, size)
+                for rate in gradients.RATES
+            }
+            for name, limit in gradients.CLIPPING.items()
+        },
     }
-    slopes, paths, exploding = _slopes(), _paths(options), _explode(options)
-    header = ["", *(f"{n} {when}" for when in ratios for n in LENGTHS), *(f"loss {n}" for n in LENGTHS)]
-    rows = []
-    for name in CELLS:
-        cell_ratios = [f"{ratios[when][name][n]:.0e}" for when in ratios for n in LENGTHS]
-        rows.append([name, *cell_ratios, *(f"{losses[name][n]:.2f}" for n in LENGTHS)])
-    path_rows = [[bias, *(f"{values[-1]:.1e}" for values in parts.values())] for bias, parts in paths.items()]
-    final = exploding["final_loss"].items()
-    exploding_rows = [[name, f"{exploding['maximum_norm'][name]:.0e}", f"{loss:.2f}"] for name, loss in final]
-    lines = [
-        f"maximum slope: sigmoid {slopes['sigmoid']:.2f}, tanh {slopes['tanh']:.2f}, "
-        f"sigmoid applied {DEPTHS[-1]} times {slopes['iterated'][DEPTHS[-1]]:.1e}",
+
+
+def summarise(options: Options, seeds: list[dict[str, Any]]) -> Result:
+    """Put the measurements of all seeds into a text, numbers and figures."""
+    starts = {name: [seed["starts"][name] for seed in seeds] for name in gradients.STARTS}
+    paths = {bias: [seed["paths"][bias] for seed in seeds] for bias in seeds[0]["paths"]}
+    amplified = {cell: [seed["amplified"][cell] for seed in seeds] for cell in CELLS}
+    clipping = {
+        name: {rate: [seed["clipping"][name][rate] for seed in seeds] for rate in rates}
+        for name, rates in seeds[0]["clipping"].items()
+    }
+    numbers = {
+        "maximum_slopes": _maximum_slopes(),
+        "spectral_radius": {name: [one["radius"] for one in ones] for name, ones in starts.items()},
+        "norms": {name: [one["before"] for one in ones] for name, ones in starts.items()},
+        "before": {name: [_ratio(one["before"]) for one in ones] for name, ones in starts.items()},
+        "after": {name: [_ratio(one["after"]) for one in starts[name]] for name in TRAINED},
+        "loss": {name: [one["loss"] for one in starts[name]] for name in TRAINED},
+        "paths": paths,
+        "exploding": {cell: [_ratio(norms) for norms in ones] for cell, ones in amplified.items()},
+        "clipping": clipping,
+    }
+    losses = {
+        name: {rate: [one["loss"] for one in ones] for rate, ones in rates.items()} for name, rates in clipping.items()
+    }
+    more = {"paths": _draw_paths(paths), "exploding": _draw_exploding(amplified, losses, options)}
+    return Result(_describe(options, numbers, losses), numbers, _draw_starts(starts, options), more)
+
+
+def _describe(options: Options, numbers: dict[str, Any], losses: Losses) -> list[str]:
+    before, after, loss, radius = (numbers[name] for name in ("before", "after", "loss", "spectral_radius"))
+    path_rows = []
+    for bias, ones in numbers["paths"].items():
+        ends = {part: [one[part][-1] for one in ones] for part in ("cell", "others")}
+        ratios = [others / cell for cell, others in zip(ends["cell"], ends["others"], strict=True)]
+        path_rows.append([bias, *(spread(values, ".2g") for values in ends.values()), spread(ratios, ".0f")])
+    slopes = [f"{name} {slope:.2g}" for name, slope in numbers["maximum_slopes"].items()]
+    seeds = f"{options.seeds} seeds: median (lowest to highest)"
+    return [
+        f"{seeds if options.seeds > 1 else '1 seed'}; maximum slopes: {', '.join(slopes)}",
         "",
-        "gradient at the first step / gradient at the last, for sequences of 28, 100 and 400 steps, before and after",
-        f"{options.updates} updates, and the loss after them (chance level {CHANCE_LOSS:.2f})",
-        *table(header, rows),
+        f"gradient at the first of {options.length} steps / gradient at the last, before training",
+        *table(
+            ["initial weights", "spectral radius", "first / last"],
+            [[name, spread(radius[name], ".2f"), spread(before[name], ".2g")] for name in before],
+        ),
         "",
-        "gradient of an LSTM's cell state with respect to the cell state 27 steps earlier",
-        *table(["forget bias", "all paths", "cell to cell", "other paths"], path_rows),
+        f"the same after {options.updates} updates, with the loss (chance level {CHANCE_LOSS:.2f})",
+        *table(
+            ["initial weights", "first / last", "loss"],
+            [[name, spread(after[name], ".2g"), spread(loss[name], ".2f")] for name in after],
+        ),
         "",
-        f"an RNN with recurrent weights of norm {options.gain:g} is trained to recall after 5 steps, by SGD at 0.5",
-        *table(["", "maximum gradient norm", "final loss"], exploding_rows),
+        "gradient of an LSTM's last cell state with respect to the cell state 27 steps earlier",
+        *table(["forget bias", "cell to cell", "other paths", "others / cell to cell"], path_rows),
+        "",
+        f"orthogonal recurrent weights times {options.gain:g}: gradient at the first step / gradient at the last",
+        *table(["", "first / last"], [[cell, spread(ratios, ".2g")] for cell, ratios in numbers["exploding"].items()]),
+        "",
+        f"an RNN with recurrent weights of norm {gradients.CLIP_GAIN:g}, trained by SGD to recall after 5 steps:",
+        f"loss after {options.clip_updates} updates (chance level {CHANCE_LOSS:.2f})",
+        *table(
+            ["learning rate", *losses],
+            [[rate, *(spread(rates[rate], ".2f") for rates in losses.values())] for rate in losses["not clipped"]],
+        ),
     ]
-    numbers = {"slopes": slopes, "norms": norms, "first_over_last": ratios, "losses": losses, "paths": paths}
-    return Result(lines, {**numbers, "exploding": exploding}, _draw(norms, paths, exploding))
 
 
-def gradient_norms(model: nn.Module, sequences: Tensor, labels: Tensor) -> list[float]:
-    """Return the norm of the gradient of the loss with respect to each step's input, ``(L,)``, over the batch."""
-    sequences = sequences.double().requires_grad_()  # float32 ends at 1e-45
-    loss = F.cross_entropy(model.double()(sequences), labels)
-    (gradient,) = torch.autograd.grad(loss, sequences)
-    model.float()
-    norms: list[float] = gradient.norm(dim=(0, 2)).clamp(min=1e-300).tolist()
-    return norms
+def _ratio(norms: Sequence[float]) -> float:
+    return norms[0] / norms[-1]
 
 
-def _iterated(x: Tensor, times: int) -> Tensor:
-    for _ in range(times):
-        x = x.sigmoid()
-    return x
-
-
-def _slopes() -> dict[str, Any]:
-    """Return the maximum slopes of sigmoid, tanh and the iterated sigmoid."""
+def _maximum_slopes() -> dict[str, float]:
     x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
-    curves = {"tanh": x.tanh()} | {f"sigmoid {times}": _iterated(x, times) for times in DEPTHS}
-    slopes = {name: float(torch.autograd.grad(y.sum(), x)[0].abs().max()) for name, y in curves.items()}
-    iterated = {times: slopes[f"sigmoid {times}"] for times in DEPTHS}
-    return {"sigmoid": iterated[1], "tanh": slopes["tanh"], "iterated": iterated}
+    iterated = x
+    for _ in range(5):
+        iterated = iterated.sigmoid()
+    curves = {"sigmoid": x.sigmoid(), "tanh": x.tanh(), "sigmoid applied 5 times": iterated}
+    return {name: float(torch.autograd.grad(y.sum(), x)[0].abs().max()) for name, y in curves.items()}
 
 
-def _paths(options: Options, length: int = 28) -> dict[str, dict[str, list[float]]]:
-    """Split the gradient of the last cell state with respect to earlier ones by path.
-
-    Norms are returned by forget bias, part (all paths, from cell to cell, the rest), and distance 1 to length - 1.
-    """
-    result = {}
-    for bias in (0.0, 1.0, 5.0):
-        torch.manual_seed(options.seed)
-        sizes = {"input_size": CUES, "hidden_size": options.hidden_size, "bidirectional": False}
-        network = RowLSTM(**sizes, init="pytorch", forget_bias=bias)
-        sequences, _ = draw(1, length, torch.Generator().manual_seed(options.seed))
-        direction = torch.randn(options.hidden_size, dtype=torch.float64)
-        layer = LSTM.like(network.rnn.double())
-        state = None
-        cells, forget_gates = [], []
-        for row in sequences.double().unbind(dim=1):
-            trace = layer.trace(row.unsqueeze(1), state)  # step by step: each c must be differentiable
-            cells.append(trace.state[1].requires_grad_())
-            forget_gates.append(trace.gates[0]["f"][0, 0])
-            # recompute h from this c, since the other paths begin with h
-            state = (trace.gates[0]["o"] * cells[-1].tanh(), cells[-1])
-        gradients = torch.autograd.grad((cells[-1][0, 0] * direction).sum(), cells[:-1])
-        all_paths = torch.stack([gradient[0, 0] for gradient in reversed(gradients)])  # (27, H), by distance
-        cell_path = torch.stack([direction, *reversed(forget_gates[1:])]).detach().cumprod(dim=0)[1:]
-        parts = {"all": all_paths, "cell": cell_path, "rest": all_paths - cell_path}
-        result[f"{bias:g}"] = {name: [float(gradient.norm()) for gradient in part] for name, part in parts.items()}
-    return result
+def _band(
+    axis: Axes, x: Sequence[float], curves: Sequence[Sequence[float]], curve: tuple[str, str], label: str
+) -> None:
+    """Draw the median of curves over seeds, and a band from the lowest to the highest."""
+    colour, style = curve
+    values = torch.tensor(curves, dtype=torch.float64)  # (seeds, points)
+    axis.plot(x, values.quantile(0.5, dim=0), style, color=colour, linewidth=2, label=label)
+    axis.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
 
 
-def _explode(options: Options, length: int = 28, distance: int = 5) -> dict[str, Any]:
-    """Train an RNN with large recurrent weights to remember for a few steps, with and without clipping."""
-    losses: dict[str, list[float]] = {"not clipped": [], "clipped": []}
-    norms: dict[str, list[float]] = {name: [] for name in losses}
-    for name, limit in zip(losses, (math.inf, 1.0), strict=True):
-        model, generator = seeded(options.seed, options.hidden_size, cell="rnn")
-        with torch.no_grad():
-            model.rnn.get_parameter("weight_hh_l0").mul_(options.gain)
-        optimizer = torch.optim.SGD(model.parameters(), 0.5)
-        for _ in range(300):
-            sequences, labels = draw(32, length, generator, place=length - 1 - distance)
-            loss = F.cross_entropy(model(sequences), labels)
-            norms[name].append(update(optimizer, loss, limit))
-            losses[name].append(loss.item())
-    final = {name: statistics.fmean(curve[-20:]) for name, curve in losses.items()}
-    return {"maximum_norm": {name: max(norms[name]) for name in norms}, "losses": losses, "final_loss": final}
+def _draw_starts(starts: dict[str, list[dict[str, Any]]], options: Options) -> Figure:
+    figure = Figure(figsize=(14, 4.5), layout="constrained")
+    axes = figure.subplots(1, 4, sharey=True)
+    distances = range(options.length)
+    label = {"xlabel": "distance from the last step", "yscale": "log"}
+    for axis, cell in zip(axes, CELLS, strict=False):
+        own = [name for name in starts if name.startswith(f"{cell},")]
+        for name, curve in zip(own, CURVES, strict=False):
+            norms = [one["before"][::-1] for one in starts[name]]
+            _band(axis, distances, norms, curve, name.removeprefix(f"{cell}, "))
+        finish(axis, title=f"{cell}, before training", **label)
+    for name, curve in zip(TRAINED, CURVES, strict=False):
+        _band(axes[3], distances, [one["after"][::-1] for one in starts[name]], curve, name)
+    finish(axes[3], title=f"after {options.updates} updates", **label)
+    for axis in axes:
+        axis.set(ylabel="gradient norm", ylim=(1e-25, 1))
+        axis.tick_params(labelleft=True)
+        axis.legend(loc="lower left")
+    return figure
 
 
-def _draw(norms: dict[str, Any], paths: dict[str, Any], exploding: dict[str, Any]) -> Figure:
-    figure = Figure(figsize=(14, 8), layout="constrained")
-    (squashed, *by_distance), (slopes, cells, loss) = figure.subplots(2, 3)
-    x = torch.linspace(-6, 6, 241)
-    for times, (colour, style) in zip(DEPTHS, CURVES, strict=True):
-        squashed.plot(x, _iterated(x, times), style, color=colour, label=f"{times} time{'s' if times > 1 else ''}")
-    finish(squashed, title="the sigmoid, applied again and again", xlabel="x")
-    slopes.plot(x, torch.sigmoid(x) * (1 - torch.sigmoid(x)), "-", color=BLUE, label="sigmoid: at most 1/4")
-    slopes.plot(x, 1 - torch.tanh(x) ** 2, "--", color=ORANGE, label="tanh: at most 1")
-    finish(slopes, title="slopes", xlabel="x")
-    for axis, (when, lengths) in zip(by_distance, norms.items(), strict=True):
-        for name, (colour, style) in zip(CELLS, CURVES, strict=True):
-            axis.plot(lengths[name][100][::-1], style, color=colour, label=name, linewidth=2)
-        title = f"gradient norm, {when} training, 100 steps"
-        finish(axis, title=title, yscale="log", xlabel="distance from the last step", ylim=(1e-18, 10))
-    for (bias, parts), colour in zip(paths.items(), (PINK, BLUE, ORANGE), strict=True):
-        distance = range(1, len(parts["cell"]) + 1)
-        cells.plot(distance, parts["cell"], "-", color=colour, label=f"forget bias {bias}: cell to cell")
-        cells.plot(distance, parts["rest"], ":", color=colour, label=f"forget bias {bias}: other paths")
-    title = "gradient norm of the last cell state"
-    finish(cells, title=title, yscale="log", xlabel="distance to the earlier cell state", ylim=(1e-8, 100))
-    for (name, curve), colour, style in zip(exploding["losses"].items(), (PINK, BLUE), (":", "-"), strict=True):
-        loss.plot(range(1, len(curve) + 1), curve, style, color=colour, label=name)
-    finish(loss, title="an RNN with exploding gradients", xlabel="update", ylabel="loss", yscale="log")
+def _draw_paths(paths: dict[str, list[dict[str, list[float]]]]) -> Figure:
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    for axis, (bias, ones) in zip(figure.subplots(1, 3, sharey=True), paths.items(), strict=True):
+        distances = range(1, len(ones[0]["cell"]) + 1)
+        for part, label, curve in zip(("cell", "others"), ("cell to cell", "other paths"), CURVES, strict=False):
+            _band(axis, distances, [one[part] for one in ones], curve, label)
+        labels = {"xlabel": "distance to the earlier cell state", "ylabel": "gradient norm of the last cell state"}
+        finish(axis, title=f"LSTM, forget bias {bias}", yscale="log", **labels)
+        axis.tick_params(labelleft=True)
+        axis.legend(loc="lower left")
+    return figure
+
+
+def _draw_exploding(amplified: dict[str, list[list[float]]], losses: Losses, options: Options) -> Figure:
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    norms, clipped = figure.subplots(1, 2)
+    for (cell, ones), curve in zip(amplified.items(), CURVES, strict=False):
+        _band(norms, range(options.length), [one[::-1] for one in ones], curve, cell)
+    title = f"before training, orthogonal recurrent weights times {options.gain:g}"
+    finish(norms, title=title, yscale="log", xlabel="distance from the last step", ylabel="gradient norm")
+    for (name, rates), curve in zip(losses.items(), CURVES, strict=False):
+        _band(clipped, [float(rate) for rate in rates], list(zip(*rates.values(), strict=True)), curve, name)
+    draw_chance_level(clipped)
+    title = f"an RNN after {options.clip_updates} updates"
+    finish(clipped, title=title, xscale="log", yscale="log", xlabel="learning rate of SGD", ylabel="loss")
+    clipped.set_xticks([float(rate) for rate in losses["not clipped"]], [*losses["not clipped"]])
+    clipped.minorticks_off()
+    clipped.set_ylim(bottom=clipped.get_ylim()[0] / 3)  # room for the legend
+    clipped.legend(loc="lower left")
     return figure
