@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mnist_lstm.console import printable, track
 from mnist_lstm.errors import InputError
+from mnist_lstm.explain.options import BLOCK, ENDINGS, UNITS
 from mnist_lstm.files import find_checkpoint, results_folder
 from mnist_lstm.inference.cli import tolerate_odd_files
 
@@ -16,24 +17,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mnist_lstm.explain.explanation import Explanation
+    from mnist_lstm.explain.units import Units
     from mnist_lstm.inference.classifier import Classifier
+    from mnist_lstm.network.model import RowLSTM
 
 DESCRIPTION = """\
-Show what the network does with a digit, row by row, in the order in which it reads. If the network deskews digits, as
-that of this package does, the rows are those of the deskewed digit.
+Show what the network does with a digit, row by row, in the order in which it reads.
 
 Files in the output folder:
-  predictions.png  class probabilities after each row
-  gates-*.png      gates, cell state and hidden state of every unit at every row
-  rows-*.png       gradient of the loss by pixel and by row, compared with an untrained LSTM and an untrained RNN of the
-                   same sizes; and the prediction with each row occluded
-  numbers.json     all numbers in these figures
+  predictions.png  class probabilities after each row of the picture, from the rows read so far alone
+  gates-*.png      gates, candidate, cell state and hidden state of some units at every step
+  rows-*.png       gradient of the log-odds of the digit by pixel and by row, compared with an untrained LSTM and an
+                   untrained RNN of the same sizes; and the log-odds with some rows occluded
+  numbers.json     all numbers in these figures, and the gates of all units
+
+If the network deskews digits, as that of this package does, gates-*.png and rows-*.png show the deskewed digit.
 """
 
 EPILOG = """\
 examples:
   mnist-lstm explain seven.jpg
   mnist-lstm explain t10k-images-idx3-ubyte.gz --limit 10
+  mnist-lstm explain seven.jpg --ending blank --block 1 --layer 0 --direction both --units 0
   mnist-lstm explain seven.jpg --ckpt_path best --compare runs/mnist/version_0/checkpoints/best.ckpt
 """
 
@@ -41,6 +46,8 @@ DPI = 90
 MAX_DIGITS = 20  # as many as fit into a readable figure
 # largest network that is drawn and computed in float64; layers are counted once per direction
 MAX_LAYERS, MAX_WEIGHTS = 16, 20_000_000
+MAX_BLOCK = 14  # rows
+OTHERS = 100  # of scikit-learn's digits, by which the units to draw are chosen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,8 +61,17 @@ def parser() -> argparse.ArgumentParser:
     weights = "checkpoint of mnist-lstm fit, or last or best of the newest run; default: the weights of this package"
     add("--ckpt_path", metavar="FILE", help=weights)
     add("--compare", metavar="FILE", help="another checkpoint, to compare its gradient by row")
-    true_digit = "true digit of the pictures, for the loss that is differentiated; default: the predicted digit"
+    true_digit = "digit whose log-odds are differentiated; default: the predicted digit"
     add("--label", type=int, choices=range(10), metavar="D", help=true_digit)
+    ending = "what follows the rows read so far: cut: nothing, the sequence ends; blank: blank paper; default: cut"
+    add("--ending", choices=tuple(ENDINGS), default="cut", help=ending)
+    block = f"number of rows that are occluded at once, 1 to {MAX_BLOCK}; default: {BLOCK}"
+    add("--block", type=int, choices=range(1, MAX_BLOCK + 1), default=BLOCK, metavar="N", help=block)
+    add("--layer", type=int, default=1, metavar="N", help="layer whose gates are drawn, 0 for all; default: 1")
+    directions = "direction whose gates are drawn; default: forward"
+    add("--direction", choices=("forward", "backward", "both"), default="forward", help=directions)
+    units = f"number of units that are drawn, those whose hidden state varies most, 0 for all; default: {UNITS}"
+    add("--units", type=int, default=UNITS, metavar="N", help=units)
     limits = range(1, MAX_DIGITS + 1)
     first = f"number of pictures to read, up to {MAX_DIGITS}; default: 10"
     add("--limit", type=int, choices=limits, default=10, metavar="N", help=first)
@@ -81,20 +97,23 @@ def run(args: list[str]) -> int:
         if theirs != ours:
             raise InputError(f"--compare {options.compare}: its scan order is {theirs}, but the network's is {ours}")
         others[printable(options.compare)] = other
+    chosen = _choose_units(network, options)
     digits, failed = _find_digits(classifier, options.pictures, options.limit)
     if not digits:
         raise InputError("no digit to explain")
     stem = "".join(c if c.isalnum() else "_" for c in Path(digits[0][0].partition("[")[0]).stem).strip("_")[:60]
     folder = results_folder(options.output, "explained", stem or "picture")
     names = [name for name, _ in digits]
-    explanations = [explain(network, image, options.label, others) for _, image in track(digits, "explaining")]
+    explanations = [
+        explain(network, image, options.label, others, ending=options.ending, block=options.block)
+        for _, image in track(digits, "explaining")
+    ]
     sheet = figures.predictions_sheet(explanations, [_shortened(name, 16) for name in names])
     sheet.savefig(folder / "predictions.png", dpi=DPI)
-    directions = 2 if network.rnn.bidirectional else 1
     for index, explanation in enumerate(track(explanations, "drawing")):
         probability = explanation.prefix_probabilities[-1].max()
         title = f"{_shortened(names[index], 60)}: {explanation.prediction} ({probability:.2%})"
-        figures.gates_sheet(explanation, directions, title).savefig(folder / f"gates-{index:02d}.png", dpi=DPI)
+        figures.gates_sheet(explanation, chosen, title).savefig(folder / f"gates-{index:02d}.png", dpi=DPI)
         figures.rows_sheet(explanation, title).savefig(folder / f"rows-{index:02d}.png", dpi=DPI)
     explained = list(zip(names, explanations, strict=True))
     numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explained]
@@ -124,20 +143,48 @@ def _load(name: str | None, option: str) -> "Classifier":
     return classifier
 
 
+def _choose_units(network: "RowLSTM", options: argparse.Namespace) -> "list[Units]":
+    """Choose the units to draw by other digits than the pictures; refuse layers and directions that are not there."""
+    import torch
+
+    from mnist_lstm.data.datasets import load_sklearn_digits
+    from mnist_lstm.explain.units import choose_units
+
+    layers = network.rnn.num_layers
+    if not 0 <= options.layer <= layers:
+        raise InputError(f"--layer {options.layer}: the network has {layers}; give 1 to {layers}, or 0 for all")
+    if options.units < 0:
+        raise InputError(f"--units {options.units}: must be 0, for all, or more")
+    if options.direction == "backward" and not network.rnn.bidirectional:
+        raise InputError("--direction backward: the network reads forward only")
+    chosen = range(1, layers + 1) if options.layer == 0 else (options.layer,)
+    directions = ("forward", "backward") if options.direction == "both" else (options.direction,)
+    images = torch.tensor(load_sklearn_digits()[0][:OTHERS])
+    return choose_units(network, images, chosen, directions, options.units)
+
+
 def _summary(name: str, explanation: "Explanation") -> list[str]:
     """Return the explanation in five lines of text."""
-    probabilities, segment = explanation.prefix_probabilities, explanation.segment
+    from mnist_lstm.explain.gradients import log_odds
+
+    probabilities, segment, block = explanation.prefix_probabilities, explanation.segment, explanation.block
     before = probabilities.argmax(dim=1)[: explanation.settles_at - 1].tolist()
     changes = [str(digit) for digit, _ in groupby(before)]
-    largest = explanation.gradient_norms["this network"].argsort(descending=True)[:3] + 1
-    flips = ", ".join(f"{segment} {place} -> {digit}" for place, digit in explanation.flips.items())
+    lowest = log_odds(explanation.occluded_logits, explanation.prediction)
+    row = int(lowest.argmin()) + 1
+
+    def span(first: int) -> str:
+        return f"{segment} {first}" if block == 1 else f"{segment}s {first}-{first + block - 1}"
+
+    flips = ", ".join(f"{span(first)} -> {digit}" for first, digit in explanation.flips.items())
+    unchanged = f"no {segment} changes" if block == 1 else f"no {block} successive {segment}s change"
     return [
         f"picture     {printable(name)}",
         f"prediction  {explanation.prediction}  ({probabilities[-1].max():.2%})",
-        f"settles     at {segment} {explanation.settles_at} of {len(probabilities)}"
+        f"settles     at {segment} {explanation.settles_at} of {len(probabilities)}, if {ENDINGS[explanation.ending]}"
         + (f"; before: {', '.join(changes)}" if changes else ""),
-        f"gradient    largest at {segment}s {', '.join(map(str, largest.tolist()))}",
-        f"occlusion   {flips or f'no {segment} changes the prediction'}",
+        f"log-odds    {explanation.log_odds:.1f}; {float(lowest[row - 1]):.1f} without {span(row)}, the lowest",
+        f"occlusion   {flips or f'{unchanged} the prediction'}",
     ]
 
 

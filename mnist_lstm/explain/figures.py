@@ -8,23 +8,28 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from mnist_lstm.data.format import CLASS_NAMES, MEAN, PAPER, STD
 from mnist_lstm.explain.explanation import SEGMENTS, Explanation
+from mnist_lstm.explain.gradients import log_odds
+from mnist_lstm.explain.options import ENDINGS
+from mnist_lstm.explain.units import Units
 from mnist_lstm.plots.style import BLUE, CURVES, DIVERGING, ORANGE
 
 INK = (1 - MEAN) / STD  # grey level of full ink after `normalise`
 SIGMOIDS = {"i", "f", "o", "r", "z"}  # gates, which are between 0 and 1; all other values may be negative
-FULL_NAMES = {  # of the values that are drawn; an LSTM's candidate g is visible in c
+FULL_NAMES = {
     "i": "input gate i",
     "f": "forget gate f",
+    "g": "candidate g",
     "o": "output gate o",
     "c": "cell state c",
-    "h": "hidden state h",
     "r": "reset gate r",
     "z": "update gate z",
     "n": "candidate n",
+    "h": "hidden state h",
 }
 
 
@@ -34,93 +39,116 @@ def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[st
     lines = -(-len(explanations) // columns)
     figure = Figure(figsize=(3.0 * columns + 0.8, 2.3 * lines + 0.7), layout="constrained")
     segment = explanations[0].segment
-    figure.suptitle(f"class probabilities after each {segment}")
+    ending = ENDINGS[explanations[0].ending]
+    figure.suptitle(f"class probabilities after each {segment},\nif {ending}", fontsize=10 if columns == 1 else 12)
     narrow = 0.5
-    axes = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[1, narrow] * columns)
+    axes = figure.subplots(lines, 2 * columns, squeeze=False, sharey=True, width_ratios=[1, narrow] * columns)
     for axis in axes.flat[2 * len(explanations) :]:
         axis.set_axis_off()
     for index, (explanation, caption) in enumerate(zip(explanations, captions, strict=True)):
         picture, classes = axes.flat[2 * index : 2 * index + 2]
-        _draw_image(picture, explanation.image, _plain(caption), 8)
+        _draw_image(picture, explanation.picture, _plain(caption), 8)
         probabilities = explanation.prefix_probabilities.numpy()
-        shown = classes.imshow(probabilities, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        extent = (-0.5, len(CLASS_NAMES) - 0.5, SEGMENTS + 0.5, 0.5)
+        shown = classes.imshow(probabilities, cmap="cividis", vmin=0, vmax=1, aspect="auto", extent=extent)
         for axis in (picture, classes):
-            axis.axhline(explanation.settles_at - 1.5, color=ORANGE, linewidth=1.5)
-        classes.set_box_aspect(1 / narrow)  # as high as the picture
+            axis.axhline(explanation.settles_at - 0.5, color=ORANGE, linewidth=1.5)
         classes.set_title(f"{explanation.prediction} from {segment} {explanation.settles_at}", fontsize=8)
         classes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
-        classes.set_yticks([])
     figure.colorbar(shown, ax=axes, label="probability", fraction=0.02)
     return figure
 
 
-def gates_sheet(explanation: Explanation, directions: int, title: str) -> Figure:
-    """Draw the gates and states of all units at every step, units ordered by `by_activity`, directions 1 or 2."""
+def gates_sheet(explanation: Explanation, chosen: Sequence[Units], title: str) -> Figure:
+    """Draw, beside the digit, the gates and states of chosen units of one or more layers at every step."""
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
-    number = len(explanation.gates)
-    figure = Figure(figsize=(2.6 * len(names) + 1.4, 2.4 * number + 0.8), layout="constrained")
+    figure = Figure(figsize=(2.0 * len(names) + 3.2, 2.6 * len(chosen) + 0.8), layout="constrained")
     figure.suptitle(_plain(title))
-    axes = figure.subplots(number, len(names), squeeze=False)
-    for index, layer in enumerate(explanation.gates):
-        order = by_activity(layer["h"])
-        for axis, name in zip(axes[index], names, strict=True):
-            values = layer[name][:, order].numpy()
+    axes = figure.subplots(
+        len(chosen), 1 + len(names), squeeze=False, sharey=True, width_ratios=[1.3] + [1.0] * len(names)
+    )
+    for line, (index, layer, direction, units) in zip(axes, chosen, strict=True):
+        steps = len(explanation.gates[index]["h"])
+        _draw_image(line[0], explanation.image, "input", 10, steps)
+        line[0].set_ylabel(f"layer {layer}, {direction}\nstep")
+        for axis, name in zip(line[1:], names, strict=True):
+            values = explanation.gates[index][name][:, units].numpy()
             high = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)  # a few units are much larger than the rest
             style = ("cividis", 0.0, 1.0, "neither") if name in SIGMOIDS else (DIVERGING, -high, high, "both")
-            extent = (0, values.shape[1], len(values) + 0.5, 0.5)  # steps are counted from 1
+            extent = (0, values.shape[1], steps + 0.5, 0.5)  # steps are counted from 1
             limits = {"vmin": style[1], "vmax": style[2], "aspect": "auto", "extent": extent}
             shown = axis.imshow(values, cmap=style[0], interpolation="nearest", **limits)  # does not blend units
             figure.colorbar(shown, ax=axis, fraction=0.08, extend=style[3])
-            axis.set_xticks([])
-            if index == 0:
-                axis.set_title(FULL_NAMES[name])
-            if index == number - 1:
-                axis.set_xlabel("units by step of max |h|")
-        direction = ("forward", "backward")[index % directions]
-        axes[index, 0].set_ylabel(f"layer {index // directions + 1}, {direction}\nstep")
+            axis.set_title(FULL_NAMES[name], fontsize=10)
+            if len(units) <= SEGMENTS:
+                axis.set_xticks(np.arange(len(units)) + 0.5, units.tolist(), fontsize=6, rotation=90)
+            else:
+                axis.set_xticks([])
+    figure.supxlabel("units, in the order of their largest |h| in other digits", fontsize=10)
     return figure
 
 
 def rows_sheet(explanation: Explanation, title: str) -> Figure:
-    """Draw the gradient of the loss by pixel and by row, and the prediction with each row occluded."""
-    segment, prediction = explanation.segment, explanation.prediction
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    """Draw, row beside row, the input, the gradient of the label's log-odds, its norm, and the effect of occlusion."""
+    segment = explanation.segment
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
     figure.suptitle(_plain(title))
-    picture, pixels, norms, occlusion = figure.subplots(1, 4, width_ratios=[1, 1.15, 1.3, 1.3])
+    picture, pixels, norms, occlusion = figure.subplots(1, 4, sharey=True, width_ratios=[1, 1.17, 1.1, 1.3])
     _draw_image(picture, explanation.image, "input in the order of reading", 10)
+    picture.set_ylabel(segment)
     gradient = explanation.gradient.numpy()
     limit = max(float(np.abs(gradient).max()), 1e-300)
-    shown = pixels.imshow(gradient, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="equal")
+    extent = (0.5, gradient.shape[1] + 0.5, SEGMENTS + 0.5, 0.5)
+    shown = pixels.imshow(gradient, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", extent=extent)
     figure.colorbar(shown, ax=pixels, fraction=0.045)
-    pixels.set(xticks=[], yticks=[])
-    pixels.set_title(f"gradient of the loss by pixel,\nlabel {explanation.label}", fontsize=10)
+    pixels.set_xticks([])
+    pixels.set_title(f"gradient of the log-odds of {explanation.label},\nby pixel", fontsize=10)
+    _draw_norms(norms, explanation)
+    _draw_occlusion(occlusion, explanation)
+    return figure
 
+
+def _draw_norms(axis: Axes, explanation: Explanation) -> None:
     rows = np.arange(1, SEGMENTS + 1)
     for (name, values), (colour, style) in zip(explanation.gradient_norms.items(), CURVES * 2, strict=False):
         maximum = max(float(values.max()), 1e-300)
         # Matplotlib hides labels that begin with an underscore
         label = f" {_plain(name[-40:])} (max {maximum:.1e})"
         width = 2.5 if name == "this network" else 1.5
-        norms.plot(values.numpy() / maximum, rows, style, color=colour, linewidth=width, label=label)
-    norms.set(xscale="log", ylim=(SEGMENTS + 0.5, 0.5), ylabel=segment)
-    norms.set_title(f"gradient norm by {segment},\nrelative to its maximum", fontsize=10)
-    norms.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08))
-    norms.grid(alpha=0.3)
-
-    probability = explanation.occluded_probabilities[:, prediction].numpy()
-    changed = np.isin(rows, list(explanation.flips))
-    occlusion.barh(rows, probability, color=np.where(changed, ORANGE, BLUE).tolist())
-    for row, digit in explanation.flips.items():
-        occlusion.text(float(probability[row - 1]) + 0.02, row, f"predicts {digit}", va="center", fontsize=9)
-    occlusion.set(xlim=(0, 1), ylim=(SEGMENTS + 0.5, 0.5))
-    occlusion.set_title(f"probability of {prediction}\nwith this {segment} occluded", fontsize=10)
-    return figure
+        axis.plot(values.numpy() / maximum, rows, style, color=colour, linewidth=width, label=label)
+    axis.set_xscale("log")
+    axis.set_xlim(left=min(0.1, axis.get_xlim()[0]))  # powers of ten alone are labelled
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_title(f"norm of that gradient by {explanation.segment},\nrelative to its maximum", fontsize=10)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    axis.grid(alpha=0.3)
 
 
-def by_activity(states: Tensor) -> Tensor:
-    """Order units of states ``(L, H)`` by the step of their largest absolute state, and within a step by its size."""
-    largest, step = states.abs().max(dim=0)
-    return (step.double() - largest / (largest.max() + 1e-9) / 2).argsort()
+def _draw_occlusion(axis: Axes, explanation: Explanation) -> None:
+    """Draw bars from the log-odds of the prediction to those with a block of rows occluded, at the block's middle."""
+    prediction, block, flips = explanation.prediction, explanation.block, explanation.flips
+    whole = explanation.log_odds
+    occluded = log_odds(explanation.occluded_logits, prediction).numpy()
+    first = np.arange(1, len(occluded) + 1)
+    middle = first + (block - 1) / 2
+    colours = [ORANGE if row in flips else BLUE for row in first.tolist()]
+    axis.barh(middle, occluded - whole, left=whole, height=0.7, color=colours)
+    axis.axvline(whole, color="black", linewidth=1)
+    axis.axvline(0, color="grey", linewidth=1, linestyle=":")  # p = 1/2
+    for row, digit in flips.items():
+        axis.annotate(
+            str(digit),
+            (occluded[row - 1], middle[row - 1]),
+            (-8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axis.margins(x=0.12)
+    axis.grid(alpha=0.3)
+    axis.set_xlabel("log-odds; line: nothing occluded")
+    where = f"{block} {explanation.segment}s around here" if block > 1 else f"this {explanation.segment}"
+    axis.set_title(f"log-odds of {prediction} with {where}\noccluded; orange: predicts this digit", fontsize=10)
 
 
 def _plain(text: str) -> str:
@@ -128,8 +156,11 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_image(axis: Axes, image: Tensor, title: str, fontsize: int) -> None:
-    axis.imshow(image.numpy(), cmap="gray_r", vmin=PAPER, vmax=INK, aspect="equal")
+def _draw_image(axis: Axes, image: Tensor, title: str, fontsize: int, steps: int = SEGMENTS) -> None:
+    """Draw an image over y from 1 to ``steps``, so that its rows lie beside the steps that read them."""
+    extent = (0.5, image.shape[1] + 0.5, steps + 0.5, 0.5)
+    axis.imshow(image.numpy(), cmap="gray_r", vmin=PAPER, vmax=INK, aspect="auto", extent=extent)
     axis.set_xticks([])
-    axis.set_yticks([0, 9, 18, 27], ["1", "10", "19", "28"], fontsize=8)
+    ticks = np.linspace(1, steps, 4).round().astype(int)
+    axis.set_yticks(ticks, [str(tick) for tick in ticks], fontsize=8)
     axis.set_title(title, fontsize=fontsize)

@@ -5,17 +5,24 @@ time grow with T. Truncated back-propagation cuts the sequence into pieces of k 
 to piece as a number, so the forward pass is the same, but no gradient crosses a cut (`state.detach()`; Williams & Peng
 1990, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories").
 
-What happened more than k steps before the loss gets no gradient: nothing teaches the network to store it. It may still
-be remembered by chance, and what lies within k steps is learnt as before.
+What happened more than k steps before the loss gets no gradient: nothing teaches the network to store it. What lies
+within k steps is learnt as before.
 
 The task: recall one of four cues at the last step. In one run the cue comes a few steps before the end, within the last
-piece, in the other at the first step.
+piece, in the other at the first step. Each is trained from several seeds, because one proves little: a network that has
+not solved the task after 500 updates may have been unlucky.
+
+A trace of the far cue is left all the same. A forget gate with an initial bias of 3 is open at 0.95, and 0.95 to the
+power 39 is 0.15: so much of what the first step wrote is still there at the last, among the noise of all others. It can
+be read without having been stored on purpose, and in some seeds the loss comes to lie below the chance level. The task
+is not solved by it. With --forget_bias 5 the trace is 0.77, and the loss falls below the chance level in most seeds.
 """
 
 import statistics
 import time
 import weakref
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +31,23 @@ from torch import Tensor
 
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
-from mnist_lstm.lessons import Result, table
+from mnist_lstm.lessons import Result, spread, table
 from mnist_lstm.lessons.digits import update
-from mnist_lstm.lessons.memory import CHANCE_LOSS, draw, draw_chance_level, seeded
-from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Seed, Size
+from mnist_lstm.lessons.memory import (
+    CHANCE_LOSS,
+    WINDOW,
+    draw,
+    draw_chance_level,
+    final_loss,
+    is_solved,
+    running_mean,
+    seeded,
+)
+from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Size
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
+
+QUICK = {"seeds": 1}
 
 
 @dataclass(frozen=True)
@@ -40,16 +58,15 @@ class Options(MemoryOptions):
         length: Steps of a sequence.
         piece: Steps that a truncated gradient flows back.
         steps: Updates of each network.
-        forget_bias: Initial bias of the forget gates. At 2 a gradient survives 40 steps; at 5 the cue itself would,
-            and could be read without having been learnt.
-        seed: Seed of weights and sequences.
+        forget_bias: Initial bias of the forget gates.
+        seeds: Number of random starts, from seeds 0, 1, 2 and so on.
     """
 
     length: Size = 40
     piece: Size = 10
-    steps: Count = 400
-    forget_bias: Bias = 2.0
-    seed: Seed = 0
+    steps: Count = 500
+    forget_bias: Bias = 3.0
+    seeds: Count = 5
 
 
 def run(options: Options) -> Result:
@@ -60,19 +77,29 @@ def run(options: Options) -> Result:
     distances = {"near": piece // 2, "far": length - 1}
     pieces = {"whole": length, "truncated": piece}
     names = {"whole": "whole", "truncated": f"cut every {piece} steps"}
-    curves: dict[str, dict[str, list[float]]] = {place: {} for place in distances}
+    curves: dict[str, dict[str, list[list[float]]]] = {place: {method: [] for method in pieces} for place in distances}
     seconds: dict[str, list[float]] = {method: [] for method in pieces}
     kept: dict[str, int] = {}
-    for place, method in track([(place, method) for place in distances for method in pieces], "training"):
-        curves[place][method], took, kept[method] = _train(options, length - 1 - distances[place], pieces[method])
+    for seed, place, method in track(list(product(range(options.seeds), distances, pieces)), "training"):
+        curve, took, kept[method] = _train(options, seed, length - 1 - distances[place], pieces[method])
+        curves[place][method].append(curve)
         seconds[method] += took
-    losses = {place: {method: statistics.fmean(curves[place][method][-10:]) for method in pieces} for place in curves}
     time_ratio = statistics.median(seconds["truncated"]) / statistics.median(seconds["whole"])
+    losses = {
+        place: {method: [final_loss(curve) for curve in tries] for method, tries in methods.items()}
+        for place, methods in curves.items()
+    }
     rows = [
-        [name, *(f"{losses[place][method]:.3f}" for place in losses), f"{kept[method] / 1024:,.0f} KiB"]
-        for method, name in names.items()
+        [
+            f"{distances[place]} steps before the end",
+            names[method],
+            spread(losses[place][method]),
+            f"{sum(map(is_solved, curves[place][method]))} of {options.seeds}",
+            f"{kept[method] / 1024:,.0f} KiB",
+        ]
+        for place, method in product(distances, pieces)
     ]
-    header = ["gradient", *(f"loss, cue {n} steps before the end" for n in distances.values()), "kept for backward"]
+    header = ["cue", "gradient", "final loss: median (lowest to highest)", "solved", "kept for backward"]
     lines = [
         *table(header, rows),
         "",
@@ -80,11 +107,14 @@ def run(options: Options) -> Result:
     ]
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axis, (place, methods) in zip(figure.subplots(1, 2, sharey=True), curves.items(), strict=True):
-        for (method, curve), (colour, style) in zip(methods.items(), CURVES, strict=False):
-            axis.plot(range(1, len(curve) + 1), curve, style, color=colour, label=f"gradient: {names[method]}")
+        for (method, tries), (colour, style) in zip(methods.items(), CURVES, strict=False):
+            for index, curve in enumerate(tries):
+                label = "" if index else f"gradient: {names[method]}"
+                steps, smooth = range(1, len(curve) + 1), running_mean(curve)
+                axis.plot(steps, smooth, style, color=colour, linewidth=1, alpha=0.7, label=label)
         draw_chance_level(axis)
         title = f"a cue {distances[place]} steps before the end"
-        finish(axis, title=title, xlabel="update", ylabel="cross-entropy")
+        finish(axis, title=title, xlabel="update", ylabel=f"cross-entropy, mean of {WINDOW} updates", ylim=(0, 2))
     numbers = {"losses": losses, "time_ratio": time_ratio, "bytes_kept": kept, "curves": curves}
     return Result(lines, numbers, figure)
 
@@ -102,9 +132,9 @@ def forward(model: RowLSTM, sequences: Tensor, piece: int) -> Tensor:
     return logits
 
 
-def _train(options: Options, place: int, piece: int) -> tuple[list[float], list[float], int]:
+def _train(options: Options, seed: int, place: int, piece: int) -> tuple[list[float], list[float], int]:
     """Return losses, seconds of each update, and the bytes that one update keeps for its backward pass."""
-    model, generator = seeded(options.seed, options.hidden_size, init="pytorch", forget_bias=options.forget_bias)
+    model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=options.forget_bias)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     losses, seconds = [], []
     for _ in range(options.steps):

@@ -12,21 +12,36 @@ a share z of the old state and replaces the rest,
 LSTM's recurrent weights, an RNN a quarter. Reading in both directions doubles them, and lets the head see a state from
 either end.
 
-28 rows are few: an RNN copes with them in the end as well. After a few hundred updates the difference is how fast each
-cell learns. Greff et al. 2017 ("LSTM: a search space odyssey") and Jozefowicz et al. 2015 ("An empirical exploration of
-recurrent network architectures") compare them at length.
+How fast each learns depends on the learning rate, and one rate need not suit all. So the RNN is trained at several and
+judged by the best of them, the others at one. Few updates say how fast a cell learns, not how far it gets. Greff et al.
+2017 ("LSTM: a search space odyssey") and Jozefowicz et al. 2015 ("An empirical exploration of recurrent network
+architectures") compare them at length. Here the best of the RNN's rates is behind GRU and LSTM in every seed, and which
+of these two is ahead depends on the seed.
+
+A GRU computes less than an LSTM, and yet an update may take longer. On a CPU, PyTorch hands a whole LSTM layer to the
+library oneDNN, but not a GRU or an RNN: of the three, only `lstm` asks for it in `aten/src/ATen/native/RNN.cpp`. Those
+take every step as separate products, sigmoids and so on. The lesson times each layer with oneDNN and without, that is,
+under `torch.backends.mkldnn.flags(enabled=False)`.
 """
 
+import statistics
+import time
+import warnings
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import draw_accuracies, load_train_and_val, seeded, train_together
-from mnist_lstm.lessons.options import DigitOptions
+from mnist_lstm.errors import InputError
+from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons.digits import Split, Training, batches, load_train_and_val, train_on_batches
+from mnist_lstm.lessons.options import Count, DigitOptions, Rate
 from mnist_lstm.network.cells import by_equations
 from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.plots.style import CURVES, finish
 
 CELLS: dict[str, dict[str, Any]] = {
     "RNN": {"cell": "rnn", "bidirectional": False},
@@ -34,26 +49,123 @@ CELLS: dict[str, dict[str, Any]] = {
     "LSTM": {"cell": "lstm", "bidirectional": False},
     "bidirectional LSTM": {"cell": "lstm", "bidirectional": True},
 }
+VALIDATED = 1000  # number of validation images that are read at each check, to save time
+TIMED = 5  # number of updates that are timed with oneDNN and without
 
-Options = DigitOptions
+QUICK = {"seeds": 1}
+
+
+@dataclass(frozen=True)
+class Options(DigitOptions):
+    """Options of this lesson.
+
+    Args:
+        seeds: Number of random starts, from seeds 0, 1, 2 and so on, each with its own batches.
+        rnn_learning_rates: Learning rates of the RNN, of which the best counts, such as "[0.001, 0.01]".
+    """
+
+    steps: Count = 200
+    seeds: Count = 5
+    rnn_learning_rates: tuple[Rate, ...] = (0.001, 0.003, 0.01)
 
 
 def run(options: Options) -> Result:
-    """Train four networks on the same batches."""
+    """Train four networks on the same batches, from several seeds, and the RNN at several learning rates."""
+    rates = options.rnn_learning_rates
+    if not rates or len(set(rates)) < len(rates):
+        raise InputError("--rnn_learning_rates: needs at least one value and none twice, such as [0.001, 0.01]")
     train, val, data = load_train_and_val(options)
-    models = {name: seeded(options, **network) for name, network in CELLS.items()}
-    errors = {name: _error(model, train[0][: options.batch_size]) for name, model in models.items()}
-    training = train_together(models, train, val, options, checks=10)
-    accuracy, ratios = training.final, training.time_ratios("LSTM")
+    val = val[0][:VALIDATED], val[1][:VALIDATED]
+    others = [_train(options, seed, options.learning_rate, train, val, plain=False) for seed in range(options.seeds)]
+    rnns = {
+        rate: [_train(options, seed, rate, train, val, plain=True) for seed in range(options.seeds)] for rate in rates
+    }
+    by_rate = {rate: [training.final["RNN"] for training in tries] for rate, tries in rnns.items()}
+    best = max(by_rate, key=lambda rate: statistics.median(by_rate[rate]))
+    curves = {
+        name: [training.accuracies[name] for training in (rnns[best] if name == "RNN" else others)] for name in CELLS
+    }
+    accuracy = {name: [curve[-1][1] for curve in tries] for name, tries in curves.items()}
+
+    models = {name: _build(options, 0, name) for name in CELLS}
+    images = train[0][: options.batch_size]
+    errors = {name: _error(model, images) for name, model in models.items()}
+    times = {onednn: _milliseconds(models, images, onednn) for onednn in (True, False)}
     weights = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}
-    rows = [[n, f"{accuracy[n]:.1%}", f"{weights[n]:,}", f"{ratios[n]:.2f}", f"{errors[n]:.0e}"] for n in models]
-    header = [f"after {options.steps} updates", "accuracy", "weights", "time / LSTM's", "max relative error"]
-    numbers: dict[str, Any] = {"data": data, "accuracy": accuracy, "weights": weights, "time_ratio": ratios}
-    numbers |= {"max_relative_error": errors, "curves": training.accuracies}
+    rows = [
+        [
+            n,
+            spread(accuracy[n], ".1%"),
+            f"{weights[n]:,}",
+            *(f"{ms[n]:.1f}" for ms in times.values()),
+            f"{errors[n]:.0e}",
+        ]
+        for n in models
+    ]
+    behind = sum(
+        max(accuracies[seed] for accuracies in by_rate.values()) < min(accuracy["GRU"][seed], accuracy["LSTM"][seed])
+        for seed in range(options.seeds)
+    )
+    header = [f"after {options.steps} updates", "accuracy", "weights", "ms", "ms without oneDNN", "max relative error"]
+    lines = [
+        data,
+        f"{options.seeds} seeds: median (lowest to highest); batches of {options.batch_size} images",
+        "ms: of an update's forward and backward pass; max relative error: of the equations against PyTorch's outputs",
+        "",
+        *table(header, rows),
+        "",
+        *table(
+            ["RNN's learning rate", *(f"{rate:g}" for rate in by_rate)],
+            [["accuracy", *(spread(values, ".1%") for values in by_rate.values())]],
+        ),
+        f"learning rate of the others: {options.learning_rate:g}",
+        f"RNN at its best rate below GRU and LSTM: {behind} of {options.seeds} seeds",
+    ]
+    numbers: dict[str, Any] = {"data": data, "accuracy": accuracy, "weights": weights, "max_relative_error": errors}
+    numbers |= {"milliseconds": times[True], "milliseconds_without_onednn": times[False], "rnn_learning_rate": best}
+    numbers |= {"rnn_accuracy_by_learning_rate": {str(rate): values for rate, values in by_rate.items()}}
+    numbers |= {"seeds_with_rnn_behind": behind, "curves": curves}
     figure = Figure(figsize=(8, 5), layout="constrained")
-    draw_accuracies(figure.subplots(), training.accuracies, title="four networks on the same batches")
-    note = f"batches of {options.batch_size} images; max relative error: of the equations against PyTorch's outputs"
-    return Result([data, note, "", *table(header, rows)], numbers, figure)
+    _draw(figure.subplots(), curves)
+    return Result(lines, numbers, figure)
+
+
+def _build(options: Options, seed: int, name: str) -> RowLSTM:
+    torch.manual_seed(seed)
+    return RowLSTM(hidden_size=options.hidden_size, **CELLS[name])
+
+
+def _train(options: Options, seed: int, rate: float, train: Split, val: Split, *, plain: bool) -> Training:
+    """Train the RNN or all others from a seed on the batches of that seed."""
+    models = {name: _build(options, seed, name) for name in CELLS if (name == "RNN") is plain}
+    drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+    return train_on_batches(models, train, val, drawn, rate, checks=10)
+
+
+def _milliseconds(models: dict[str, RowLSTM], images: torch.Tensor, onednn: bool) -> dict[str, float]:
+    """Return the milliseconds that each network takes to read images and compute gradients, the median of `TIMED`."""
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    with warnings.catch_warnings():
+        # setting the flags warns on a build without support for Intel's GPUs, about an option that is not set here
+        warnings.filterwarnings("ignore", message="TF32 acceleration")
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            for _ in range(TIMED):
+                for name, model in models.items():
+                    start = time.perf_counter()
+                    model(images).sum().backward()
+                    taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def _draw(axis: Axes, curves: dict[str, list[list[tuple[int, float]]]]) -> None:
+    """Plot the median accuracy of each network, in a band from the lowest to the highest seed."""
+    for (name, tries), (colour, style), marker in zip(curves.items(), CURVES, "D^so", strict=True):
+        steps = [step for step, _ in tries[0]]
+        values = np.array([[accuracy for _, accuracy in curve] for curve in tries])  # (seeds, checks)
+        middle = np.median(values, axis=0)
+        axis.plot(steps, middle, style, marker=marker, color=colour, label=f"{name}, {middle[-1]:.1%}")
+        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    finish(axis, xlabel="update", ylabel="validation accuracy", ylim=(0, 1), title="median and range of the seeds")
 
 
 @torch.no_grad()

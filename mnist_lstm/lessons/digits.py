@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -15,14 +16,13 @@ from torch.optim import Adam, Optimizer
 from mnist_lstm.console import track
 from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
-from mnist_lstm.lessons.options import DigitOptions, DigitTrainingOptions
-from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.lessons.options import DigitOptions
 from mnist_lstm.plots.style import CURVES, finish
 
 Split = tuple[Tensor, Tensor]
 
 
-def load_train_and_val(options: DigitTrainingOptions) -> tuple[Split, Split, str]:
+def load_train_and_val(options: DigitOptions) -> tuple[Split, Split, str]:
     """Load the training and the validation split of `mnist-lstm fit`, and a line that describes them.
 
     A split is normalised images ``(N, 28, 28)`` and labels ``(N,)``.
@@ -34,12 +34,6 @@ def load_train_and_val(options: DigitTrainingOptions) -> tuple[Split, Split, str
     )
     title = {"mnist": "MNIST", "digits": "scikit-learn's digits (not MNIST)"}[name]
     return train, val, f"{title}: {len(train[1]):,} training images, {len(val[1]):,} validation images"
-
-
-def seeded(options: DigitOptions, **network: Any) -> RowLSTM:
-    """Build a network of the given size from the seed; further arguments are fields of `NetworkOptions`."""
-    torch.manual_seed(options.seed)
-    return RowLSTM(hidden_size=options.hidden_size, **network)
 
 
 def update(optimizer: Optimizer, loss: Tensor, max_norm: float = math.inf) -> float:
@@ -87,14 +81,6 @@ class Training(NamedTuple):
         }
 
 
-def train_together(
-    models: Mapping[str, nn.Module], train: Split, val: Split, options: DigitOptions, checks: int
-) -> Training:
-    """Train networks as `train_on_batches` does, on batches drawn from the seed of the options."""
-    drawn = batches(len(train[1]), options.steps, options.batch_size, options.seed)
-    return train_on_batches(models, train, val, drawn, options.learning_rate, checks)
-
-
 def train_on_batches(
     models: Mapping[str, nn.Module],
     train: Split,
@@ -120,10 +106,17 @@ def train_on_batches(
     return training
 
 
-def draw_accuracies(axis: Axes, accuracies: Mapping[str, list[tuple[int, float]]], **properties: Any) -> None:
-    """Plot the accuracies of up to four networks of a `Training`; properties as for `finish`."""
-    for (name, curve), (colour, style), marker in zip(accuracies.items(), CURVES, "D^so", strict=False):
-        axis.plot(*zip(*curve, strict=True), style, marker=marker, color=colour, label=f"{name}, {curve[-1][1]:.1%}")
+def draw_accuracies(axis: Axes, curves: Mapping[str, Sequence[list[tuple[int, float]]]], **properties: Any) -> None:
+    """Plot accuracies of up to four networks: the median of the seeds, in a band from the lowest to the highest.
+
+    ``curves`` are the accuracies of a `Training` of each seed by the network's name; properties are as for `finish`.
+    """
+    for (name, tries), (colour, style), marker in zip(curves.items(), CURVES, "D^so", strict=False):
+        steps = [step for step, _ in tries[0]]
+        values = np.array([[accuracy for _, accuracy in curve] for curve in tries])  # (seeds, checks)
+        middle = np.median(values, axis=0)
+        axis.plot(steps, middle, style, marker=marker, color=colour, label=f"{name}, {middle[-1]:.1%}")
+        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     finish(axis, xlabel="update", ylabel="validation accuracy", **properties)
 
 

@@ -12,12 +12,16 @@ gates; Jozefowicz et al. 2015 ("An empirical exploration of recurrent network ar
 closes the gap between LSTM and GRU. The best value depends on how long there is to remember; try --length 28.
 
 The task: recall at the last step one of four cues seen at the first, with noise at all others. PyTorch's default bias
-is close to 0.
+is close to 0. Each bias is tried from ten seeds: with a bias of 1 they differ so much, from solved early to not solved
+at all, that one or three of them say little. A seed that does not solve the task counts as more than the maximum.
+Bias 5 is sooner than bias 1 in every seed, and bias 0 never leaves the chance level.
+
+Some seeds with bias 1 stall at about 0.82 or 0.35. Those would be the losses of networks that recall some cues and
+cannot tell the other three apart (3/4 ln 3 = 0.82) or the other two (2/4 ln 2 = 0.35).
 """
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,12 +31,11 @@ from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Result, table
 from mnist_lstm.lessons.digits import train_step
-from mnist_lstm.lessons.memory import CUES, draw, draw_chance_level, seeded
+from mnist_lstm.lessons.memory import CUES, WINDOW, draw, draw_chance_level, is_solved, running_mean, seeded
 from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Rate, Size
 from mnist_lstm.plots.style import CURVES, finish
 
-# the task is solved when the mean loss of the last WINDOW batches, all new to the network, is below SOLVED
-SOLVED, WINDOW = 0.1, 10
+QUICK = {"seeds": 3}
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,13 @@ class Options(MemoryOptions):
     Args:
         length: Steps of a sequence.
         biases: Initial biases of the forget gates, such as "[0, 1, 5]".
-        seeds: Number of random starts for each bias.
+        seeds: Number of random starts for each bias, from seeds 0, 1, 2 and so on.
         steps: Maximum number of updates per start.
     """
 
     length: Size = 16
     biases: tuple[Bias, ...] = (0.0, 1.0, 5.0)
-    seeds: Count = 3
+    seeds: Count = 10
     steps: Count = 600
     learning_rate: Rate = 0.003
 
@@ -64,14 +67,13 @@ def run(options: Options) -> Result:
     needed = {bias: [len(curve) if is_solved(curve) else None for curve in tries] for bias, tries in curves.items()}
     rows = []
     for bias, counts in needed.items():
-        median = statistics.median(math.inf if count is None else count for count in counts)
         kept = float(torch.tensor(bias).sigmoid()) ** distance
         solved = f"{sum(count is not None for count in counts)} of {options.seeds}"
-        rows.append([f"{bias:g}", f"{kept:.0e}", solved, f"{median:g}" if median < math.inf else f"> {options.steps}"])
+        rows.append([f"{bias:g}", f"{kept:.0e}", solved, spread_of_updates(counts, options.steps)])
     lines = [
         f"recall one of {CUES} cues after {distance} steps",
         "",
-        *table(["forget bias", f"gate ** {distance}", "solved", "median updates"], rows),
+        *table(["forget bias", f"gate ** {distance}", "solved", "updates: median (lowest to highest)"], rows),
     ]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
@@ -79,17 +81,23 @@ def run(options: Options) -> Result:
         colour, style = CURVES[index % len(CURVES)]
         for first, curve in enumerate(tries):
             label = f"forget bias {bias:g}" if first == 0 else ""
-            axis.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.5, label=label)
+            steps, smooth = range(1, len(curve) + 1), running_mean(curve)
+            axis.plot(steps, smooth, style, color=colour, linewidth=1, alpha=0.7, label=label)
     draw_chance_level(axis)
     title = f"recall a cue after {distance} steps"
-    finish(axis, xlabel="update", ylabel="cross-entropy", title=title, ylim=(0, None))
+    finish(axis, xlabel="update", ylabel=f"cross-entropy, mean of {WINDOW} updates", title=title, ylim=(0, 2))
     numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
     return Result(lines, numbers, figure)
 
 
-def is_solved(curve: Sequence[float]) -> bool:
-    """Return whether the mean of the last losses is below `SOLVED`."""
-    return len(curve) >= WINDOW and statistics.fmean(curve[-WINDOW:]) < SOLVED
+def spread_of_updates(counts: list[int | None], steps: int) -> str:
+    """Format counts of updates as ``246 (139 to > 600)``: unsolved ones, None, count as more than ``steps``."""
+    known = [math.inf if count is None else count for count in counts]
+    low, middle, high = (
+        f"{value:g}" if value < math.inf else f"> {steps}"
+        for value in (min(known), statistics.median(known), max(known))
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def _train(bias: float, seed: int, options: Options) -> list[float]:

@@ -1,6 +1,8 @@
 """The task of the lessons on memory: recall at the last step a cue seen at one step, with noise at all others."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from mnist_lstm.network.model import RowLSTM
 CUES = 4  # number of different cues
 CHANCE_LOSS = math.log(CUES)  # cross-entropy of uniform probabilities
 NOISE = 0.3  # standard deviation; a cue is 1
+# the task is solved when the mean loss of the last WINDOW batches, all new to the network, is below SOLVED
+SOLVED, WINDOW = 0.1, 10
 
 
 def draw(number: int, length: int, generator: torch.Generator, place: int = 0) -> tuple[Tensor, Tensor]:
@@ -20,6 +24,21 @@ def draw(number: int, length: int, generator: torch.Generator, place: int = 0) -
     cues = torch.randint(0, CUES, (number,), generator=generator)
     sequences[:, place] = torch.eye(CUES)[cues]
     return sequences, cues
+
+
+def final_loss(losses: Sequence[float]) -> float:
+    """Return the mean of the last `WINDOW` losses."""
+    return statistics.fmean(losses[-WINDOW:])
+
+
+def is_solved(losses: Sequence[float]) -> bool:
+    """Return whether there are `WINDOW` losses, and the mean of the last is below `SOLVED`."""
+    return len(losses) >= WINDOW and final_loss(losses) < SOLVED
+
+
+def running_mean(losses: Sequence[float]) -> list[float]:
+    """Return for each update the mean of the last `WINDOW` losses, or of fewer at the start."""
+    return [final_loss(losses[:end]) for end in range(1, len(losses) + 1)]
 
 
 def draw_chance_level(axis: Axes) -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     Count = int
     Ahead = int
     Size = int
-    Seed = int
     Row = int
     Which = int
     Rate = float
@@ -21,7 +20,6 @@ else:
     Count = restricted_number_type("Count", int, [(">=", 1), ("<=", 1_000_000)])
     Ahead = restricted_number_type("Ahead", int, [(">=", 1), ("<=", 400)])
     Size = restricted_number_type("Size", int, [(">=", 1), ("<=", 4096)])
-    Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
     Row = restricted_number_type("Row", int, [(">=", 1), ("<=", 4)])
     Which = restricted_number_type("Which", int, [(">=", 0), ("<", 1797)])
     Rate = restricted_number_type("Rate", float, [(">", 0), ("<=", 100)])
@@ -45,8 +43,8 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True)
-class DigitTrainingOptions:
-    """Options of the lessons that train on digits, but for the seeds.
+class DigitOptions:
+    """Options of the lessons that train on digits.
 
     Args:
         steps: Updates of each network.
@@ -63,14 +61,3 @@ class DigitTrainingOptions:
     learning_rate: Rate = 0.003
     dataset: Request = "auto"
     data_dir: str = "data"
-
-
-@dataclass(frozen=True)
-class DigitOptions(DigitTrainingOptions):
-    """Options of the lessons that train on digits from one seed.
-
-    Args:
-        seed: Seed of weights and batches.
-    """
-
-    seed: Seed = 0

@@ -1,8 +1,8 @@
 """An LSTM written by hand against nn.LSTM: the same outputs, gradients and training; and two common mistakes.
 
 `mnist_lstm/network/cells.py` is the LSTM as equations. With the weights of an `nn.LSTM` it returns the same outputs and
-gradients up to rounding, and from the same start it trains along the same curve. It is slower, since every product and
-every sigmoid is a call from Python; `nn.LSTM` computes a whole sequence in one call.
+gradients up to rounding. From the same start it trains along the same curve, until rounding errors have grown. It is
+slower, since every product and every sigmoid is a call from Python; `nn.LSTM` computes a whole sequence in one call.
 
 Two mistakes in hand-written LSTMs raise no error.
 
@@ -19,14 +19,16 @@ carry some information, so the mistake is easily overlooked.
 import copy
 import statistics
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
-from mnist_lstm.lessons import Result, table
-from mnist_lstm.lessons.digits import load_train_and_val, seeded, train_together
+from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons.digits import Split, Training, batches, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import LSTM
 from mnist_lstm.network.model import RowLSTM
@@ -70,34 +72,48 @@ class WithoutParameters(nn.Module):
         return logits
 
 
+QUICK = {"seeds": 1, "steps": 50}
+
+
 @dataclass(frozen=True)
 class Options(DigitOptions):
-    """Options of this lesson."""
+    """Options of this lesson.
+
+    Args:
+        seeds: Number of random starts, from seeds 0, 1, 2 and so on, each with its own batches.
+    """
 
     steps: Count = 200
+    seeds: Count = 5
+
+
+class Trial(NamedTuple):
+    """Records of one seed; dictionaries are by the names of the networks."""
+
+    training: Training
+    errors: dict[str, float]  # of the equations against nn.LSTM, before training
+    changes: dict[str, float]  # by the neighbours in the batch
+    trained: dict[str, int]  # number of weights that the optimizer finds
 
 
 def run(options: Options) -> Result:
-    """Train four networks on the same batches."""
+    """Train four networks on the same batches, from several seeds."""
     train, val, data = load_train_and_val(options)
-    theirs = seeded(options, bidirectional=False, init="pytorch")
-    ours = copy.deepcopy(theirs)
-    ours.rnn = LSTM.like(theirs.rnn)  # type: ignore[assignment]
-    models = {
-        "nn.LSTM": theirs,
-        "equations": ours,
-        "loops over the batch": LoopsOverTheBatch(options.hidden_size),
-        "weights not parameters": WithoutParameters(options.hidden_size),
-    }
-    errors = _max_relative_errors(theirs, ours, train[0][: options.batch_size], train[1][: options.batch_size])
-    training = train_together(models, train, val, options, checks=1)
-    ratio = training.time_ratios("nn.LSTM")["equations"]
-    differences = [abs(a - b) for a, b in zip(training.losses["equations"], training.losses["nn.LSTM"], strict=True)]
+    trials = [_try(options, seed, train, val) for seed in range(options.seeds)]
+    names = list(trials[0].trained)
+    accuracy = {name: [trial.training.final[name] for trial in trials] for name in names}
+    changes = {name: [trial.changes[name] for trial in trials] for name in names}
+    losses = {name: [trial.training.losses[name] for trial in trials] for name in names}
+    errors = {part: max(trial.errors[part] for trial in trials) for part in trials[0].errors}
+    ratio = statistics.median(trial.training.time_ratios("nn.LSTM")["equations"] for trial in trials)
+    pairs = zip(losses["equations"], losses["nn.LSTM"], strict=True)
+    by_seed = [[abs(a - b) for a, b in zip(*pair, strict=True)] for pair in pairs]
+    differences = [max(step) for step in zip(*by_seed, strict=True)]  # of all seeds, by update
     early = min(20, options.steps)
-    trained = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}
-    changes = {name: _change_by_neighbours(model, val[0][:REORDERED]) for name, model in models.items()}
+    trained = trials[0].trained
     lines = [
         data,
+        f"{options.seeds} seeds: median (lowest to highest); maxima are over all seeds",
         "",
         f"max relative error of the equations against nn.LSTM: outputs {errors['outputs']:.1e}, gradients "
         f"{errors['gradients']:.1e}",
@@ -107,20 +123,44 @@ def run(options: Options) -> Result:
         "",
         *table(
             [f"after {options.steps} updates", "accuracy", "trained weights", "max change by reordering the batch"],
-            [[n, f"{training.final[n]:.1%}", f"{trained[n]:,}", f"{changes[n]:.3f}"] for n in models],
+            [[n, spread(accuracy[n], ".1%"), f"{trained[n]:,}", spread(changes[n], ".3f")] for n in names],
         ),
     ]
     numbers = {"data": data, "max_relative_error": errors, "loss_differences": differences, "time_ratio": ratio}
-    numbers |= {"accuracy": training.final, "trained_weights": trained, "change_by_neighbours": changes}
-    numbers |= {"losses": training.losses}
+    numbers |= {"accuracy": accuracy, "trained_weights": trained, "change_by_neighbours": changes, "losses": losses}
     figure = Figure(figsize=(9, 5), layout="constrained")
-    axis = figure.subplots()
-    for (name, curve), (colour, style), width in zip(training.losses.items(), CURVES, (3, 1.5, 2, 2), strict=True):
-        smooth = [statistics.fmean(curve[max(0, end - 10) : end]) for end in range(1, len(curve) + 1)]
-        axis.plot(range(1, len(curve) + 1), smooth, style, color=colour, linewidth=width, label=name)
-    title = "the same batches, the same start"
-    finish(axis, xlabel="update", ylabel="cross-entropy, mean of 10 updates", title=title, ylim=(0, None))
+    _draw(figure.subplots(), losses)
     return Result(lines, numbers, figure)
+
+
+def _try(options: Options, seed: int, train: Split, val: Split) -> Trial:
+    torch.manual_seed(seed)
+    theirs = RowLSTM(hidden_size=options.hidden_size, bidirectional=False, init="pytorch")
+    ours = copy.deepcopy(theirs)
+    ours.rnn = LSTM.like(theirs.rnn)  # type: ignore[assignment]
+    models = {
+        "nn.LSTM": theirs,
+        "equations": ours,
+        "loops over the batch": LoopsOverTheBatch(options.hidden_size),
+        "weights not parameters": WithoutParameters(options.hidden_size),
+    }
+    errors = _max_relative_errors(theirs, ours, train[0][: options.batch_size], train[1][: options.batch_size])
+    drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+    training = train_on_batches(models, train, val, drawn, options.learning_rate, checks=1)
+    changes = {name: _change_by_neighbours(model, val[0][:REORDERED]) for name, model in models.items()}
+    trained = {name: sum(weight.numel() for weight in model.parameters()) for name, model in models.items()}
+    return Trial(training, errors, changes, trained)
+
+
+def _draw(axis: Axes, losses: dict[str, list[list[float]]]) -> None:
+    """Plot one line per network and seed."""
+    for (name, tries), (colour, style), width in zip(losses.items(), CURVES, (3, 1.5, 2, 2), strict=True):
+        for seed, curve in enumerate(tries):
+            smooth = [statistics.fmean(curve[max(0, end - 10) : end]) for end in range(1, len(curve) + 1)]
+            label = "" if seed else name
+            axis.plot(range(1, len(curve) + 1), smooth, style, color=colour, linewidth=width, alpha=0.8, label=label)
+    title = "the same batches, the same start; one line per seed"
+    finish(axis, xlabel="update", ylabel="cross-entropy, mean of 10 updates", title=title, ylim=(0, None))
 
 
 def _max_relative_errors(theirs: RowLSTM, ours: RowLSTM, images: Tensor, labels: Tensor) -> dict[str, float]:

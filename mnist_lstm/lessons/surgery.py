@@ -29,7 +29,7 @@ from mnist_lstm.console import track
 from mnist_lstm.data.format import SIZE
 from mnist_lstm.lessons import Result, spread, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val, train_step
-from mnist_lstm.lessons.options import Count, DigitTrainingOptions
+from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import Gates
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES
@@ -43,7 +43,7 @@ Change = Callable[[int, Gates], Gates]  # of row, from 0, and i, f, g, o of it, 
 
 
 @dataclass(frozen=True)
-class Options(DigitTrainingOptions):
+class Options(DigitOptions):
     """Options of this lesson.
 
     Args:

@@ -2,7 +2,7 @@
 
 A first LSTM program often looks like this: a batch of shape (3, 5, 1), that is 3 sequences of 5 steps of 1 value; an
 `nn.LSTM` of 64 units; a linear layer on its last hidden state; cross-entropy against random labels; Adam with a
-learning rate of 0.001; five updates, after which little has changed. Nothing is wrong with it. The loss starts at
+learning rate of 0.001; five updates, after which little has changed. Nothing is wrong with it. The loss starts near
 ln 2 = 0.693, the chance level of two classes, and Adam at 0.001 changes no weight by more than about 0.001 per update
 (Kingma & Ba 2015, section 2.1). With random labels there is nothing to generalise, either: the network memorises. The
 lesson counts the updates that this takes.
@@ -10,19 +10,23 @@ lesson counts the updates that this takes.
 
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from mnist_lstm.console import track
-from mnist_lstm.lessons import Result
+from mnist_lstm.lessons import Result, spread
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import BLUE, ORANGE, finish
 
 LEARNT = 0.1  # loss at which the correct class has a probability of 0.9
+
+
+QUICK = {"seeds": 5}
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,18 @@ def run(options: Options) -> Result:
     needed = [next((step for step, loss in enumerate(curve) if loss < LEARNT), None) for curve in curves]
     reached = sorted(count for count in needed if count is not None)
     few = min(5, steps)
-    first, fifth = (statistics.median(curve[min(step, len(curve) - 1)] for curve in curves) for step in (0, few))
+    first, fifth = ([curve[min(step, len(curve) - 1)] for curve in curves] for step in (0, few))
     lines = [
-        f"loss before training       {first:.3f}  (median of {seeds} starts; ln 2 = 0.693)",
-        f"loss after {few} updates       {fifth:.3f}",
-        f"updates to a loss below {LEARNT}  {statistics.median(reached):g}  ({reached[0]} to {reached[-1]}; "
-        f"{len(reached)} of {seeds} starts)"
+        f"{seeds} starts: median (lowest to highest); chance level ln 2 = 0.693",
+        "",
+        f"loss before training       {spread(first)}",
+        f"loss after {few} updates       {spread(fifth)}",
+        f"updates to a loss below {LEARNT}  {spread(reached, 'g')}, in {len(reached)} of {seeds} starts"
         if reached
         else f"no start reached a loss below {LEARNT} in {steps} updates",
     ]
-    numbers = {"loss_at_start": first, "loss_after_5": fifth, "updates_to_learn": needed}
+    numbers: dict[str, Any] = {"loss_at_start": statistics.median(first), "loss_after_5": statistics.median(fifth)}
+    numbers |= {"losses_at_start": first, "losses_after_5": fifth, "updates_to_learn": needed}
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
     for index, curve in enumerate(curves):

@@ -63,7 +63,9 @@ def test_picture_gives_figures_and_numbers(command: Command, picture: str) -> No
     assert set(numbers["gradient_norms"]) == {"this network", "untrained LSTM", "untrained RNN"}
     lines = dict(line.split(None, 1) for line in out.splitlines() if line)
     assert lines["prediction"].startswith("4  (")
-    assert lines["settles"].startswith(f"at row {numbers['settles_at']} of 28")
+    assert lines["settles"].startswith(f"at row {numbers['settles_at']} of 28, if the sequence ends there")
+    assert numbers["ending"] == "cut"
+    assert lines["log-odds"].startswith(f"{numbers['log_odds']:.1f}; {min(numbers['occluded_log_odds']):.1f} without")
     assert lines["figures"] == str(folder)
 
 
@@ -103,6 +105,22 @@ def test_checkpoint_is_compared_with_another(command: Command, picture: str) -> 
     assert np.array_equal(np.transpose(others["image"]), numbers["image"])
 
 
+def test_ending_block_and_units_are_options(command: Command, picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(figures, "gates_sheet", lambda explanation, chosen, title: drawn.extend(chosen) or Figure())
+    checkpoint = save_checkpoint("both.ckpt", bidirectional=True, num_layers=2)
+    options = ["--ending", "blank", "--block", "1", "--layer", "0", "--direction", "both", "--units", "0"]
+    code, out, err = command("explain", picture, "--ckpt_path", checkpoint, "--output", "out", *options)
+    assert (code, err) == (0, "")
+    (numbers,) = json.loads(Path("out/numbers.json").read_text())
+    assert numbers["ending"] == "blank"
+    assert len(numbers["occluded_log_odds"]) == 28
+    assert "if the rest is blank paper" in out
+    names = [(1, "forward"), (1, "backward"), (2, "forward"), (2, "backward")]
+    assert [(each.layer, each.direction) for each in drawn] == names
+    assert all(len(each.units) == 4 for each in drawn)
+
+
 def test_unreadable_pictures_are_reported_and_skipped(command: Command, picture: str) -> None:
     Image.new("L", (80, 80), 255).save("empty.png")
     Path("notes.txt").write_text("no picture")
@@ -130,12 +148,18 @@ def test_unreadable_pictures_are_reported_and_skipped(command: Command, picture:
         (["four.png", "--ckpt_path", "large.ckpt"], r"--ckpt_path large\.ckpt: .*17 layers"),
         (["four.png", "--label", "10"], "--label"),
         (["four.png", "--limit", "21"], "--limit"),
+        (["four.png", "--block", "0"], "--block"),
+        (["four.png", "--ending", "white"], "--ending"),
+        (["four.png", "--layer", "3"], "--layer 3: .* 2;"),
+        (["four.png", "--units", "-1"], "--units -1"),
+        (["four.png", "--ckpt_path", "forward.ckpt", "--direction", "backward"], "--direction backward"),
         (["no.png"], r"no\.png: "),
     ],
 )
 def test_bad_options_are_named(command: Command, picture: str, args: list[str], message: str) -> None:
     save_checkpoint("columns.ckpt", scan_order="columns")
     save_checkpoint("large.ckpt", num_layers=17)
+    save_checkpoint("forward.ckpt")
     code, _, err = command("explain", *args)
     assert code == 2
     assert re.search(message, err)

@@ -5,14 +5,17 @@ import json
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.data.format import PAPER, normalise
 from mnist_lstm.explain import figures
-from mnist_lstm.explain.explanation import Explanation, explain, untrained
+from mnist_lstm.explain.explanation import VISIBLE, Explanation, explain, untrained
+from mnist_lstm.explain.gradients import log_odds, pixel_gradients
+from mnist_lstm.explain.options import ENDINGS, Ending
+from mnist_lstm.explain.units import by_peak, choose_units
 from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.network.scan_order import ScanOrder
 from mnist_lstm.plots.style import DIVERGING
 
 NETWORKS = {
@@ -37,18 +40,21 @@ def network(request: pytest.FixtureRequest) -> RowLSTM:
     return RowLSTM(hidden_size=6, **NETWORKS[request.param]).eval()
 
 
-def test_last_prefix_gives_the_networks_prediction(network: RowLSTM, image: Tensor) -> None:
-    explanation = explain(network, image)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_last_prefix_gives_the_networks_prediction(network: RowLSTM, image: Tensor, ending: Ending) -> None:
+    explanation = explain(network, image, ending=ending)
     with torch.no_grad():
         probabilities = network(normalise(image[None])).softmax(dim=1)[0].double()
     prefixes = explanation.prefix_probabilities
-    assert prefixes.shape == explanation.occluded_probabilities.shape == (28, 10)
+    assert prefixes.shape == (28, 10)
     torch.testing.assert_close(prefixes[-1], probabilities, atol=1e-5, rtol=1e-4)
     assert explanation.prediction == explanation.label == int(probabilities.argmax())
     torch.testing.assert_close(prefixes.sum(dim=1), torch.ones(28, dtype=torch.float64))
 
 
-def test_prefix_probabilities_are_those_of_the_first_segments(network: RowLSTM, image: Tensor) -> None:
+def test_prefix_is_cut_after_the_rows_read(network: RowLSTM, image: Tensor) -> None:
+    if network.options.deskew:
+        pytest.skip("deskewing moves rows")
     explanation = explain(network, image)
     sequence = network.to_sequence(normalise(image[None]))
     stride = sequence.shape[1] // 28
@@ -58,14 +64,46 @@ def test_prefix_probabilities_are_those_of_the_first_segments(network: RowLSTM, 
     torch.testing.assert_close(explanation.prefix_probabilities[8], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_prefix_probabilities_do_not_depend_on_later_rows(image: Tensor) -> None:
+def test_prefix_that_ends_blank_is_the_picture_with_later_rows_blank(image: Tensor) -> None:
     torch.manual_seed(0)
-    network = RowLSTM(hidden_size=6, pooling="avgmax", gradient_features=True).eval()
-    scribbled = image.clone()
-    scribbled[9:] = torch.randint(256, (19, 28), dtype=torch.uint8)
-    ours, other = (explain(network, each).prefix_probabilities for each in (image, scribbled))
-    assert torch.equal(ours[:9], other[:9])
-    assert not torch.allclose(ours[9:], other[9:])
+    network = RowLSTM(hidden_size=6, deskew=True, gradient_features=True, pooling="avgmax").eval()
+    explanation = explain(network, image, ending="blank")
+    blanked = image.clone()
+    blanked[12:] = 0
+    with torch.no_grad():
+        expected = network(normalise(blanked[None])).softmax(dim=1)[0].double()
+    torch.testing.assert_close(explanation.prefix_probabilities[11], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("scan_order", ["rows", "columns"])
+def test_prefix_probabilities_do_not_depend_on_later_rows(image: Tensor, ending: Ending, scan_order: ScanOrder) -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(
+        hidden_size=6, pooling="avgmax", deskew=True, gradient_features=True, scan_order=scan_order
+    ).eval()
+    mirrored, blanked = image.clone(), image.clone()
+    # read by columns, the transposed pictures are these
+    mirrored[11:] = image[11:].flip(1)
+    blanked[11:] = 0
+    pictures = [each if scan_order == "rows" else each.T for each in (image, mirrored, blanked)]
+    ours, *others = (explain(network, each, ending=ending).prefix_probabilities for each in pictures)
+    for other in others:
+        torch.testing.assert_close(ours[:11], other[:11], atol=1e-12, rtol=0)
+        assert (ours[14:] - other[14:]).abs().max() > 1e-6
+
+
+def test_ink_that_deskewing_moves_down_is_not_cut_off() -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(hidden_size=6, bidirectional=False, deskew=True).eval()
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    image[2:6, 10:18] = 255
+    sequence = network.to_sequence(normalise(image[None]))
+    end = int(((sequence - PAPER).abs() > VISIBLE).any(dim=2)[0].nonzero().max()) + 1
+    assert end > 12, "the bar lies in the middle"
+    with torch.no_grad():
+        expected = network.classify_steps(sequence[:, :end]).softmax(dim=1)[0].double()
+    torch.testing.assert_close(explain(network, image).prefix_probabilities[5], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_gates_and_gradient_are_those_of_the_network(network: RowLSTM, image: Tensor) -> None:
@@ -77,20 +115,54 @@ def test_gates_and_gradient_are_those_of_the_network(network: RowLSTM, image: Te
     directions = 2 if network.rnn.bidirectional else 1
     states = torch.cat([layer["h"] for layer in explanation.gates[-directions:]], dim=1)
     torch.testing.assert_close(states, outputs[0].detach())
-    F.cross_entropy(twin.classify_steps(steps), torch.tensor([7])).backward()
-    torch.testing.assert_close(explanation.gradient, sequence.grad.reshape(28, -1))
+    if not network.options.gradient_features:
+        log_odds(twin.classify_steps(steps), 7).sum().backward()
+        torch.testing.assert_close(explanation.gradient, sequence.grad.reshape(28, -1))
     torch.testing.assert_close(explanation.gradient_norms["this network"], explanation.gradient.norm(dim=1))
     assert explanation.label == 7
 
 
-def test_occluded_segment_is_blank_paper(network: RowLSTM, image: Tensor) -> None:
-    explanation = explain(network, image)
+def test_log_odds_are_those_of_the_probability() -> None:
+    logits = torch.randn(5, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(log_odds(logits, 3), logits.softmax(dim=1)[:, 3].logit())
+    logits[:, 3] = 100  # 1 - p is rounded to 0
+    assert log_odds(logits, 3).isfinite().all()
+
+
+def test_gradient_is_the_central_difference_also_on_flat_paper() -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(hidden_size=6, gradient_features=True).eval().double()
+    image = torch.zeros(28, 28)
+    image[9:20, 12:16] = 255  # ink that is flat inside
+    sequence = normalise(image[None]).double()
+    gradient = pixel_gradients(network, sequence, 7)[0]
+    size = 1e-5
+    for row, column in ((2, 5), (25, 20), (14, 3), (9, 12), (14, 13)):
+        change = torch.zeros_like(sequence)
+        change[0, row, column] = size
+        with torch.no_grad():
+            both = log_odds(network(torch.cat([sequence + change, sequence - change])), 7)
+        difference = (both[0] - both[1]) / (2 * size)
+        torch.testing.assert_close(gradient[row, column], difference, rtol=1e-4, atol=1e-9)
+        assert difference != 0
+
+
+def test_occluded_rows_are_blank_paper(network: RowLSTM, image: Tensor) -> None:
+    explanation = explain(network, image, block=5)
+    assert explanation.occluded_logits.shape == (24, 10)
+    assert explanation.block == 5
     sequence = network.to_sequence(normalise(image[None])).double()
     stride = sequence.shape[1] // 28
-    sequence[:, 12 * stride : 13 * stride] = PAPER
+    sequence[:, 12 * stride : 17 * stride] = PAPER
     with torch.no_grad():
-        expected = network.double().classify_steps(network.append_features(sequence)).softmax(dim=1)[0]
-    torch.testing.assert_close(explanation.occluded_probabilities[12], expected)
+        expected = network.double().classify_steps(network.append_features(sequence))[0]
+    torch.testing.assert_close(explanation.occluded_logits[12], expected)
+
+
+def made_up(prefixes: Tensor, occluded: Tensor) -> Explanation:
+    """Return an explanation of a 7 with these prefix probabilities and occluded logits."""
+    zeros = torch.zeros(28, 28, dtype=torch.float64)
+    return Explanation(zeros, zeros, 7, "cut", prefixes, [], zeros, 1.0, occluded, {}, "row")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +172,7 @@ def test_summary_follows_from_the_probabilities(predictions: list[int], settles_
     certain = torch.eye(10, dtype=torch.float64)
     occluded = certain[[7] * 28]
     occluded[[3, 20]] = certain[[2, 9]]
-    zeros = torch.zeros(28, 28, dtype=torch.float64)
-    explanation = Explanation(zeros, 7, certain[predictions], [], zeros, occluded, {}, "row")
+    explanation = made_up(certain[predictions], occluded)
     assert explanation.prediction == 7
     assert explanation.settles_at == settles_at
     assert explanation.flips == {4: 2, 21: 9}
@@ -110,8 +181,7 @@ def test_summary_follows_from_the_probabilities(predictions: list[int], settles_
 def test_settled_prediction_has_half_its_final_probability() -> None:
     probabilities = torch.full((28, 10), 0.08, dtype=torch.float64)
     probabilities[:, 7] = torch.tensor([0.28] * 6 + [0.6] * 22)
-    zeros = torch.zeros(28, 28, dtype=torch.float64)
-    assert Explanation(zeros, 7, probabilities, [], zeros, probabilities, {}, "row").settles_at == 7
+    assert made_up(probabilities, probabilities).settles_at == 7
 
 
 def test_numbers_are_rounded(image: Tensor) -> None:
@@ -138,20 +208,38 @@ def test_explain_leaves_network_and_generator_unchanged(network: RowLSTM, image:
 
 
 def test_units_are_ordered_by_the_step_of_their_peak() -> None:
-    states = torch.zeros(5, 4)
+    sizes = torch.zeros(5, 4)
     for unit, step in enumerate((3, 0, 4, 1)):
-        states[step, unit] = -1.0
-    assert figures.by_activity(states).tolist() == [1, 3, 0, 2]
-    states[3, 2], states[4, 2] = 2.0, 0.0  # two peaks at one step: the larger first
-    assert figures.by_activity(states).tolist() == [1, 3, 2, 0]
+        sizes[step, unit] = 1.0
+    assert by_peak(sizes).tolist() == [1, 3, 0, 2]
+    sizes[3, 2], sizes[4, 2] = 2.0, 0.0  # two peaks at one step: the larger first
+    assert by_peak(sizes).tolist() == [1, 3, 2, 0]
+
+
+def test_units_that_vary_most_are_drawn() -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(hidden_size=8, num_layers=2).eval()
+    images = torch.tensor(load_sklearn_digits()[0][:6])
+    (chosen,) = choose_units(network, images, [2], ["backward"], 3)
+    assert (chosen.place, chosen.layer, chosen.direction) == (3, 2, "backward")
+    with torch.no_grad():
+        outputs, _ = network.rnn(normalise(images))
+    varied = outputs[:, :, 8:].flatten(0, 1).var(dim=0)
+    assert set(chosen.units.tolist()) == set(varied.argsort(descending=True)[:3].tolist())
+    everything = choose_units(network, images, [1, 2], ["forward", "backward"], 0)
+    assert [len(each.units) for each in everything] == [8] * 4
+    assert [each.place for each in everything] == [0, 1, 2, 3]
 
 
 def test_figures_show_every_network(network: RowLSTM, image: Tensor) -> None:
     explanation = explain(network, image, others={"untrained RNN": untrained(network, "rnn")})
-    directions = 2 if network.rnn.bidirectional else 1
-    gates = figures.gates_sheet(explanation, directions, "title")
-    names = 5 if network.rnn.mode == "LSTM" else 4 if network.rnn.mode == "GRU" else 1
-    assert len([axis for axis in gates.axes if axis.images]) == names * len(explanation.gates)
+    chosen = choose_units(network, image[None], number=4)
+    gates = figures.gates_sheet(explanation, chosen, "title")
+    drawn = [axis.images[0].get_array() for axis in gates.axes if axis.images]
+    names = {"LSTM": "ifgoch", "GRU": "rznh"}.get(network.rnn.mode, "h")
+    steps = 784 if network.options.scan_order in ("pixels", "permuted") else 28
+    assert [values.shape for values in drawn[1:]] == [(steps, 4)] * len(names)
+    assert drawn[-1].tolist() == explanation.gates[0]["h"][:, chosen[0].units].tolist()
     rows = figures.rows_sheet(explanation, "title")
     lines = [line for axis in rows.axes for line in axis.lines if len(line.get_xdata()) == 28]
     assert len(lines) == 2
@@ -161,6 +249,31 @@ def test_figures_show_every_network(network: RowLSTM, image: Tensor) -> None:
         if axis.images and axis.images[0].get_array().shape == (28, 10)
     )
     assert probabilities.tolist() == explanation.prefix_probabilities.tolist()
+
+
+def test_panels_share_their_rows(image: Tensor) -> None:
+    torch.manual_seed(0)
+    network = RowLSTM(hidden_size=4).eval()
+    explanation = explain(network, image)
+    units = choose_units(network, image[None])
+    sheets = {
+        4: figures.rows_sheet(explanation, "title"),
+        2: figures.predictions_sheet([explanation], ["a"]),
+        7: figures.gates_sheet(explanation, units, "title"),
+    }
+    for panels, figure in sheets.items():
+        figure.draw_without_rendering()
+        places = {(*axis.get_position().intervaly.round(6), *axis.get_ylim()) for axis in figure.axes[:panels]}
+        assert len(places) == 1
+        assert places.pop()[2:] == (28.5, 0.5)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_figure_and_numbers_say_what_follows_the_rows(image: Tensor, ending: Ending) -> None:
+    torch.manual_seed(0)
+    explanation = explain(RowLSTM(hidden_size=4).eval(), image, ending=ending)
+    assert explanation.numbers()["ending"] == ending
+    assert ENDINGS[ending] in figures.predictions_sheet([explanation], ["a"]).get_suptitle()
 
 
 def test_large_values_of_either_sign_differ_in_hue() -> None:

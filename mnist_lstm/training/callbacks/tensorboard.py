@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams as hparams_summary
 from mnist_lstm.data.format import CLASS_NAMES, normalise
 from mnist_lstm.explain import figures as explain_figures
 from mnist_lstm.explain.explanation import explain
+from mnist_lstm.explain.units import choose_units
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.digits import confusion_matrix, digit_sheet
 from mnist_lstm.training.augment import distort
@@ -153,6 +154,7 @@ class Explanations(Callback):
     """Show what the network does with a few validation digits, always the same ones."""
 
     DIGITS = 3
+    OTHERS = 50  # further validation digits, by which the units to draw are chosen
 
     def __init__(self, every_n_epochs: int) -> None:
         self.every_n_epochs = every_n_epochs
@@ -173,15 +175,17 @@ class Explanations(Callback):
             return
         digits = data_module.val_dataloader().dataset
         images, labels = digits.images[: self.DIGITS].cpu(), digits.labels[: self.DIGITS]  # type: ignore[attr-defined]
+        others = digits.images[self.DIGITS :][: self.OTHERS].to(pl_module.device)  # type: ignore[attr-defined]
         with torch.inference_mode(False), torch.enable_grad():
             network: RowLSTM = pl_module.model  # type: ignore[assignment]
             explained = [explain(network, image, int(label)) for image, label in zip(images, labels, strict=True)]
+            units = choose_units(network, others if len(others) else images.to(pl_module.device))
         epoch = f"epoch {trainer.current_epoch + 1}"
         captions = [f"a {CLASS_NAMES[explanation.label]}, {epoch}" for explanation in explained]
         sheet = explain_figures.predictions_sheet(explained, captions)
         writer.add_figure("explain/predictions", sheet, trainer.global_step)
         for index, (explanation, caption) in enumerate(zip(explained, captions, strict=True)):
-            gates = explain_figures.gates_sheet(explanation, 2 if network.rnn.bidirectional else 1, caption)
+            gates = explain_figures.gates_sheet(explanation, units, caption)
             writer.add_figure(f"explain/gates_{index}", gates, trainer.global_step)
             rows = explain_figures.rows_sheet(explanation, caption)
             writer.add_figure(f"explain/rows_{index}", rows, trainer.global_step)
