@@ -147,6 +147,9 @@ class MaskedInk(Ink):
         """Return the ink itself: the mask has no weaker part."""
         return self
 
+    def darkest(self) -> None:
+        """Return nothing: the mask has no darker part either."""
+
     def without(self, removed: Mask) -> "MaskedInk":
         """Return the rest of the ink."""
         weak: Any = np.where(removed, np.inf, self.weak)
