@@ -30,18 +30,15 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Result, spread, table
-from mnist_lstm.lessons.digits import Split, Training, batches, load_train_and_val, train_on_batches
+from mnist_lstm.lessons.digits import Split, Training, batches, draw_accuracies, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions, Rate
 from mnist_lstm.network.cells import by_equations
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import CURVES, finish
 
 CELLS: dict[str, dict[str, Any]] = {
     "RNN": {"cell": "rnn", "bidirectional": False},
@@ -126,7 +123,7 @@ def run(options: Options) -> Result:
     numbers |= {"rnn_accuracy_by_learning_rate": {str(rate): values for rate, values in by_rate.items()}}
     numbers |= {"seeds_with_rnn_behind": behind, "curves": curves}
     figure = Figure(figsize=(8, 5), layout="constrained")
-    _draw(figure.subplots(), curves)
+    draw_accuracies(figure.subplots(), curves, ylim=(0, 1), title="median and range of the seeds")
     return Result(lines, numbers, figure)
 
 
@@ -155,17 +152,6 @@ def _milliseconds(models: dict[str, RowLSTM], images: torch.Tensor, onednn: bool
                     model(images).sum().backward()
                     taken[name].append(1000 * (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def _draw(axis: Axes, curves: dict[str, list[list[tuple[int, float]]]]) -> None:
-    """Plot the median accuracy of each network, in a band from the lowest to the highest seed."""
-    for (name, tries), (colour, style), marker in zip(curves.items(), CURVES, "D^so", strict=True):
-        steps = [step for step, _ in tries[0]]
-        values = np.array([[accuracy for _, accuracy in curve] for curve in tries])  # (seeds, checks)
-        middle = np.median(values, axis=0)
-        axis.plot(steps, middle, style, marker=marker, color=colour, label=f"{name}, {middle[-1]:.1%}")
-        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-    finish(axis, xlabel="update", ylabel="validation accuracy", ylim=(0, 1), title="median and range of the seeds")
 
 
 @torch.no_grad()
