@@ -54,6 +54,14 @@ def test_digits_that_touch_their_boxes_are_read(classifier: Classifier, gap: int
     assert (prediction.digit, prediction.status) == ("32742", "ok")
 
 
+def test_a_one_at_the_edge_beside_other_digits_is_no_object(classifier: Classifier) -> None:
+    page = draw(2, size=(300, 500), at=(100, 100), height=90, width=12, ink=40, paper=230)
+    page = np.minimum(page, draw(3, size=(300, 500), at=(100, 260), height=90, width=12, ink=40, paper=230))
+    page[100:190, :12] = 40
+    prediction = classifier(page, split=True)
+    assert (prediction.digit, prediction.status) == ("123", "ok")
+
+
 @pytest.mark.parametrize("where", [np.s_[:44, 530:], np.s_[390:, 200:420], np.s_[150:400, 715:]])
 def test_a_dark_object_at_the_edge_does_not_hide_pencil(classifier: Classifier, where: tuple[slice, slice]) -> None:
     paper = draw(3, size=(430, 760), at=(170, 250), height=70, width=5, ink=130, paper=190)

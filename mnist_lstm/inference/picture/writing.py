@@ -23,8 +23,9 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
         parts = inside
     elif largest >= max(10, 0.025 * max(shape)):
         parts = [part for part in parts if not part.edges or not _is_object(part, shape)]
-    elif not inside:  # a close crop, or objects
+    elif not inside:  # a close crop, or objects; a 1 alone may go on beyond the upper or lower edge
         parts = [part for part in parts if part.side > 0.3 * min(shape)]
+        parts = [part for part in parts if not _is_solid_at_edge(part) or 0 < part.left < part.right < shape[1]]
     if not parts:
         return []
     if largest >= 0.07 * max(shape) or (largest >= 12 and len(inside) > 1):
@@ -62,15 +63,18 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     is_shadow = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
     if part.step > STEP or (is_shadow and max(shape) > SMALL):  # faint ink in a small picture is a close crop
         return False
-    if 0 < part.edges < 3 and part.area > 0.8 * part.width * part.height and part.height < 0.9 * shape[0]:
-        is_cut_off = part.edges == 1 and part.left > 0 and part.right < shape[1]
-        if not is_cut_off or part.width > part.height:
-            return False  # an object; a 1 may go on beyond the upper or lower edge
+    if _is_solid_at_edge(part) and part.width > part.height:  # an object
+        return False
     is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
     # from one edge of the picture to another: the edge of a shadow or a fold
     crosses = part.edges >= 2 or part.side > 0.9 * max(shape)
     is_line = crosses and part.stroke < 0.04 * part.side and part.area < 1.5 * part.stroke * part.side
     return not is_blob and not is_line
+
+
+def _is_solid_at_edge(part: Part) -> bool:
+    """Return whether a part is an upright or level rectangle at one or two edges, as a phone that lies there."""
+    return 0 < part.edges < 3 and part.area > 0.8 * part.width * part.height
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:
