@@ -15,7 +15,7 @@ from mnist_lstm.data.format import CLASS_NAMES, MEAN, PAPER, STD
 from mnist_lstm.explain.explanation import SEGMENTS, Explanation
 from mnist_lstm.explain.gradients import log_odds
 from mnist_lstm.explain.options import ENDINGS
-from mnist_lstm.explain.units import Units
+from mnist_lstm.explain.units import Units, agreement, shuffled
 from mnist_lstm.plots.style import BLUE, CURVES, DIVERGING, ORANGE
 
 INK = (1 - MEAN) / STD  # grey level of full ink after `normalise`
@@ -60,32 +60,47 @@ def predictions_sheet(explanations: Sequence[Explanation], captions: Sequence[st
 
 
 def gates_sheet(explanation: Explanation, chosen: Sequence[Units], title: str) -> Figure:
-    """Draw, beside the digit, the gates and states of chosen units of one or more layers at every step."""
+    """Draw, beside the digit, the gates and states of chosen units of one or more layers at every step.
+
+    The last panel is a control: hidden states whose steps are shuffled, in which no diagonal is left.
+    """
     names = [name for name in FULL_NAMES if name in explanation.gates[0]]
-    figure = Figure(figsize=(2.0 * len(names) + 3.2, 2.6 * len(chosen) + 0.8), layout="constrained")
+    figure = Figure(figsize=(2.0 * len(names) + 5.2, 2.6 * len(chosen) + 0.8), layout="constrained")
     figure.suptitle(_plain(title))
     axes = figure.subplots(
-        len(chosen), 1 + len(names), squeeze=False, sharey=True, width_ratios=[1.3] + [1.0] * len(names)
+        len(chosen), 2 + len(names), squeeze=False, sharey=True, width_ratios=[1.3] + [1.0] * (len(names) + 1)
     )
     for line, (index, layer, direction, units) in zip(axes, chosen, strict=True):
-        steps = len(explanation.gates[index]["h"])
-        _draw_image(line[0], explanation.image, "input", 10, steps)
+        gates = explanation.gates[index]
+        _draw_image(line[0], explanation.image, "input", 10, len(gates["h"]))
         line[0].set_ylabel(f"layer {layer}, {direction}\nstep")
-        for axis, name in zip(line[1:], names, strict=True):
-            values = explanation.gates[index][name][:, units].numpy()
-            high = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)  # a few units are much larger than the rest
-            style = ("cividis", 0.0, 1.0, "neither") if name in SIGMOIDS else (DIVERGING, -high, high, "both")
-            extent = (0, values.shape[1], steps + 0.5, 0.5)  # steps are counted from 1
-            limits = {"vmin": style[1], "vmax": style[2], "aspect": "auto", "extent": extent}
-            shown = axis.imshow(values, cmap=style[0], interpolation="nearest", **limits)  # does not blend units
-            figure.colorbar(shown, ax=axis, fraction=0.08, extend=style[3])
-            axis.set_title(FULL_NAMES[name], fontsize=10)
-            if len(units) <= SEGMENTS:
-                axis.set_xticks(np.arange(len(units)) + 0.5, units.tolist(), fontsize=6, rotation=90)
-            else:
-                axis.set_xticks([])
-    figure.supxlabel("units, in the order of their largest |h| in other digits", fontsize=10)
+        for axis, name in zip(line[1:-1], names, strict=True):
+            _draw_units(axis, gates[name][:, units], units, FULL_NAMES[name], name in SIGMOIDS)
+        states = gates["h"][:, units]
+        _draw_units(line[-1], shuffled(states), units, "h, steps shuffled", False)
+        if len(units) > 1:
+            for axis, values in ((line[-2], states), (line[-1], shuffled(states))):
+                axis.set_title(f"{axis.get_title()}\nin order: {agreement(values):.2f}", fontsize=10)
+    figure.supxlabel(
+        "units, in the order of their largest |h| in other digits; in order: rank correlation with the order here",
+        fontsize=10,
+    )
     return figure
+
+
+def _draw_units(axis: Axes, states: Tensor, units: Tensor, title: str, gate: bool) -> None:
+    """Draw values ``(steps, units)`` as a heat map: gates from 0 to 1, all others on both sides of 0."""
+    values = states.numpy()
+    high = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)  # a few units are much larger than the rest
+    colours, low, high, extend = ("cividis", 0.0, 1.0, "neither") if gate else (DIVERGING, -high, high, "both")
+    shown = axis.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+    shown.set_extent((0, values.shape[1], len(values) + 0.5, 0.5))  # steps are counted from 1
+    axis.figure.colorbar(shown, ax=axis, fraction=0.08, extend=extend)
+    axis.set_title(title, fontsize=10)
+    if len(units) <= SEGMENTS:
+        axis.set_xticks(np.arange(len(units)) + 0.5, units.tolist(), fontsize=6, rotation=90)
+    else:
+        axis.set_xticks([])
 
 
 def rows_sheet(explanation: Explanation, title: str) -> Figure:

@@ -62,3 +62,21 @@ def by_peak(sizes: Tensor) -> Tensor:
     """Order units by the step of their largest value in ``(L, H)``, and within a step by that value, largest first."""
     largest, step = sizes.max(dim=0)
     return (step.double() - largest / (largest.max() + 1e-9) / 2).argsort()
+
+
+def shuffled(states: Tensor) -> Tensor:
+    """Shuffle the steps of states ``(L, H)``, those of each unit by themselves: a control in which no order is left.
+
+    The same states are always shuffled in the same way.
+    """
+    order = torch.rand(states.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=0)
+    return states.gather(0, order)
+
+
+def agreement(states: Tensor) -> float:
+    """Return how far units stand in the order of their peaks in ``(L, H)``: Spearman's rank correlation, -1 to 1.
+
+    It is NaN for a single unit; for orders that have nothing in common it is about 0.
+    """
+    ranks = by_peak(states.abs()).argsort().double()
+    return float(torch.stack([ranks, torch.arange(len(ranks)).double()]).corrcoef()[0, 1])

@@ -9,14 +9,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NAMES = ("gates", "scratch", "by-hand", "toy", "sine", "vanishing", "forget-bias", "cells", "bptt", "scan", "surgery")
+_NAMES = (
+    *("gates", "by-hand", "scratch", "gru", "saving"),  # what an LSTM computes
+    *("toy", "sine", "characters", "capacity"),  # sequences that are no digits
+    *("vanishing", "init", "paths", "forget-bias", "time-scales", "bptt"),  # gradients over many steps
+    *("cells", "scan", "rows", "surgery", "units"),  # reading digits
+)
 MODULES = {name: name.replace("-", "_") for name in _NAMES}
 """Modules of the lessons by their names, in the suggested order."""
+
+
+class Measure(NamedTuple):
+    """A figure that a lesson measures, for the table of results.
+
+    Attributes:
+        name: what it is, with its unit if it has one.
+        values: one for each seed.
+        style: how a value is printed, as for `format`.
+        is_time: whether it depends on the machine and on what else that is doing.
+    """
+
+    name: str
+    values: Sequence[float]
+    style: str = ".3f"
+    is_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,12 +49,14 @@ class Result:
         numbers: the same and more as plain data, for JSON.
         figure: of the main result.
         more: further figures by their names.
+        measures: what the table of results shows, in its order.
     """
 
     lines: list[str]
     numbers: dict[str, Any]
     figure: "Figure"
     more: dict[str, "Figure"] = field(default_factory=dict)
+    measures: list[Measure] = field(default_factory=list)
 
 
 def load(name: str) -> ModuleType:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.memory import (
     CHANCE_LOSS,
@@ -116,7 +116,15 @@ def run(options: Options) -> Result:
         title = f"a cue {distances[place]} steps before the end"
         finish(axis, title=title, xlabel="update", ylabel=f"cross-entropy, mean of {WINDOW} updates", ylim=(0, 2))
     numbers = {"losses": losses, "time_ratio": time_ratio, "bytes_kept": kept, "curves": curves}
-    return Result(lines, numbers, figure)
+    measures = [
+        Measure(f"loss, cue {distances[place]} steps before the end, gradient {names[method]}", losses[place][method])
+        for place, method in product(distances, pieces)
+    ]
+    measures += [
+        Measure(f"KiB kept for the backward pass, gradient {names[method]}", [kept[method] / 1024], ",.0f")
+        for method in pieces
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def forward(model: RowLSTM, sequences: Tensor, piece: int) -> Tensor:

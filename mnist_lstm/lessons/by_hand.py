@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.data.format import CLASS_NAMES
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.options import Count, Row, Size, Which
 from mnist_lstm.network.cells import by_equations
 from mnist_lstm.plots.style import DIVERGING, ORANGE
@@ -105,7 +105,8 @@ def run(options: Options) -> Result:
         "backward": [{name: values.tolist() for name, values in step.items()} for step in back],
         "differences": checks,
     }
-    return Result(lines, numbers, _draw(rows, at, steps, back))
+    measures = [Measure("largest relative difference from PyTorch's derivatives", checks, ".0e")]
+    return Result(lines, numbers, _draw(rows, at, steps, back), measures=measures)
 
 
 def networks(hidden_size: int, seed: int) -> tuple[nn.LSTM, nn.Linear]:

@@ -34,7 +34,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import Split, Training, batches, draw_accuracies, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions, Rate
 from mnist_lstm.network.cells import by_equations
@@ -124,7 +124,13 @@ def run(options: Options) -> Result:
     numbers |= {"seeds_with_rnn_behind": behind, "curves": curves}
     figure = Figure(figsize=(8, 5), layout="constrained")
     draw_accuracies(figure.subplots(), curves, ylim=(0, 1), title="median and range of the seeds")
-    return Result(lines, numbers, figure)
+    measures = [Measure(f"accuracy, {name}", values, ".1%") for name, values in accuracy.items()]
+    measures += [
+        Measure(f"ms per forward and backward pass, {name}, {how}", [times[onednn][name]], ".1f", is_time=True)
+        for name in CELLS
+        for onednn, how in ((True, "oneDNN"), (False, "without"))
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def _build(options: Options, seed: int, name: str) -> RowLSTM:

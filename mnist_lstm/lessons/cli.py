@@ -48,7 +48,8 @@ def run(args: list[str]) -> int:
     torch.set_num_threads(1)  # in networks this small, more threads only wait for each other
     try:
         result = lesson.run(lesson.Options(**options))
-        numbers = json.dumps({"options": options, **result.numbers}, indent=1, allow_nan=False)
+        measures = {measure.name: list(measure.values) for measure in result.measures}
+        numbers = json.dumps({"options": options, "measures": measures, **result.numbers}, indent=1, allow_nan=False)
     except BaseException as error:
         if output is None:
             folder.rmdir()  # still empty

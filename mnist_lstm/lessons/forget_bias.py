@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
-from mnist_lstm.lessons import Result, table
+from mnist_lstm.lessons import Measure, Result, table
 from mnist_lstm.lessons.digits import train_step
 from mnist_lstm.lessons.memory import CUES, WINDOW, draw, draw_chance_level, is_solved, running_mean, seeded
 from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Rate, Size
@@ -87,7 +87,15 @@ def run(options: Options) -> Result:
     title = f"recall a cue after {distance} steps"
     finish(axis, xlabel="update", ylabel=f"cross-entropy, mean of {WINDOW} updates", title=title, ylim=(0, 2))
     numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
-    return Result(lines, numbers, figure)
+    measures = [
+        Measure(
+            f"updates until solved, at most {options.steps:,}, forget bias {bias:g}",
+            [options.steps if count is None else count for count in counts],
+            "g",
+        )
+        for bias, counts in needed.items()
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def spread_of_updates(counts: list[int | None], steps: int) -> str:

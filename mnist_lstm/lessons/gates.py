@@ -35,7 +35,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mnist_lstm.lessons import Result, table
+from mnist_lstm.lessons import Measure, Result, table
 from mnist_lstm.lessons.options import Rate
 from mnist_lstm.network.cells import Gates, by_equations
 from mnist_lstm.plots.style import BLUE, GREEN, ORANGE, finish
@@ -94,7 +94,16 @@ def run(options: Options) -> Result:
     numbers |= {"steps": [line[0] for line in PROGRAM], "change_while_kept": drift}
     numbers |= {f"largest_{name}": value for name, value in largest.items()}
     numbers |= {"c_overwritten_after_two_pasts": {str(u): c for u, c in after.items()}}
-    return Result(lines, numbers, _draw(traced))
+    measures = [
+        Measure("c after writing 1 (f = 0, i = 1)", [written], ".4f"),
+        Measure("change of c in four steps of keeping (f = 1, i = 0)", [drift], ".0e"),
+        *(Measure(f"largest |{name}|", [value], ".4f") for name, value in largest.items()),
+        *(
+            Measure(f"difference that the past makes to an overwritten c, U = {u}", [abs(c[0] - c[1])])
+            for u, c in after.items()
+        ),
+    ]
+    return Result(lines, numbers, _draw(traced), measures=measures)
 
 
 def _overwrite_two_pasts(u: float, logit: float) -> list[float]:

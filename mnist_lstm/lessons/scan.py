@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from mnist_lstm.data.format import SIZE
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import (
     Split,
     Training,
@@ -95,7 +95,8 @@ def run(options: Options) -> Result:
         axis.set_title(order)
         axis.set_axis_off()
     draw_accuracies(half.subplots(), curves, ylim=(0, 1), title="median and range of the seeds")
-    return Result(lines, numbers, figure)
+    measures = [Measure(f"accuracy, {order}", values, ".1%") for order, values in accuracy.items()]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def _train(options: Options, seed: int, train: Split, val: Split) -> Training:

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import Split, Training, batches, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import LSTM
@@ -130,7 +130,21 @@ def run(options: Options) -> Result:
     numbers |= {"accuracy": accuracy, "trained_weights": trained, "change_by_neighbours": changes, "losses": losses}
     figure = Figure(figsize=(9, 5), layout="constrained")
     _draw(figure.subplots(), losses)
-    return Result(lines, numbers, figure)
+    measures = [
+        *(
+            Measure(f"max relative error of the equations, {part}", [trial.errors[part] for trial in trials], ".1e")
+            for part in errors
+        ),
+        *(Measure(f"accuracy, {name}", values, ".1%") for name, values in accuracy.items()),
+        Measure("max change by reordering the batch, loops over the batch", changes["loops over the batch"], ".2f"),
+        Measure(
+            "time per update / nn.LSTM's, equations",
+            [trial.training.time_ratios("nn.LSTM")["equations"] for trial in trials],
+            ".1f",
+            is_time=True,
+        ),
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def _try(options: Options, seed: int, train: Split, val: Split) -> Trial:

@@ -46,7 +46,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mnist_lstm.console import track
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Ahead, Count, Rate, Size, Spread
 from mnist_lstm.network.cells import LSTM
@@ -150,7 +150,16 @@ def run(options: Options) -> Result:
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
     _draw_forecasts(left, trials[0])
     _draw_errors(right, errors, options.noise**2)
-    return Result(lines, numbers, figure)
+    shown = {
+        1: (OURS, LAST, "mean of 4 values", "mean of 8 values", LONG_LINEAR),
+        options.ahead: (OURS, LAST, LONG_LINEAR),
+    }
+    measures = [
+        Measure(f"held-out MSE {steps} ahead, {name}", at[name][steps])
+        for steps, names in shown.items()
+        for name in names
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def _try(options: Options, seed: int) -> Trial:

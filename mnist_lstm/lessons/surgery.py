@@ -27,7 +27,7 @@ from torch.optim import Adam
 
 from mnist_lstm.console import track
 from mnist_lstm.data.format import SIZE
-from mnist_lstm.lessons import Result, spread, table
+from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val, train_step
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import Gates
@@ -198,7 +198,19 @@ def _result(
         "own_class": own,
         "partners_class": other,
     }
-    return Result(lines, numbers, _draw(held, whole, own, other))
+    measures = [
+        Measure("accuracy", whole, ".1%"),
+        *(Measure(f"accuracy, {names[gate]} held still", held[f"{gate} still"], ".1%") for gate in names),
+        *(
+            Measure(
+                f"other digit's class answered, its {swap} after {row} rows",
+                [run[ROWS.index(row)] for run in other[swap]],
+                ".0%",
+            )
+            for swap, row in (("c", 20), ("c", 27), ("h", 27))
+        ),
+    ]
+    return Result(lines, numbers, _draw(held, whole, own, other), measures=measures)
 
 
 def _from_half(shares: list[list[float]]) -> str:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from mnist_lstm.console import track
-from mnist_lstm.lessons import Result, spread
+from mnist_lstm.lessons import Measure, Result, spread
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.network.model import RowLSTM
@@ -72,7 +72,16 @@ def run(options: Options) -> Result:
     axis.axhline(LEARNT, color=ORANGE, linestyle="--", label="correct class at probability 0.9")
     axis.axvspan(0, 5, color="0.85", label="the first 5 updates")
     finish(axis, xlabel="update", ylabel="cross-entropy", title="memorising three random sequences")
-    return Result(lines, numbers, figure)
+    measures = [
+        Measure("cross-entropy before training (chance level 0.693)", first),
+        Measure(f"cross-entropy after {few} updates", fifth),
+        Measure(
+            f"updates to memorise three sequences, at most {steps:,}",
+            [steps if count is None else count for count in needed],
+            "g",
+        ),
+    ]
+    return Result(lines, numbers, figure, measures=measures)
 
 
 def _train(seed: int, options: Options) -> list[float]:

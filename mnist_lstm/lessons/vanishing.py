@@ -48,7 +48,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_lstm.console import track
-from mnist_lstm.lessons import Result, gradients, spread, table
+from mnist_lstm.lessons import Measure, Result, gradients, spread, table
 from mnist_lstm.lessons.memory import CHANCE_LOSS, draw_chance_level
 from mnist_lstm.lessons.options import Count, MemoryOptions, Rate, Size
 from mnist_lstm.plots.style import CURVES, finish
@@ -131,7 +131,7 @@ def summarise(options: Options, seeds: list[dict[str, Any]]) -> Result:
         name: {rate: [one["loss"] for one in ones] for rate, ones in rates.items()} for name, rates in clipping.items()
     }
     more = {"paths": _draw_paths(paths), "exploding": _draw_exploding(amplified, losses, options)}
-    return Result(_describe(options, numbers, losses), numbers, _draw_starts(starts, options), more)
+    return Result(_describe(options, numbers, losses), numbers, _draw_starts(starts, options), more, _measures(numbers))
 
 
 def _describe(options: Options, numbers: dict[str, Any], losses: Losses) -> list[str]:
@@ -169,6 +169,25 @@ def _describe(options: Options, numbers: dict[str, Any], losses: Losses) -> list
         *table(
             ["learning rate", *losses],
             [[rate, *(spread(rates[rate], ".2f") for rates in losses.values())] for rate in losses["not clipped"]],
+        ),
+    ]
+
+
+def _measures(numbers: dict[str, Any]) -> list[Measure]:
+    return [
+        *(Measure(f"first / last gradient, {name}", ratios, ".2g") for name, ratios in numbers["before"].items()),
+        *(Measure(f"... after training, {name}", ratios, ".2g") for name, ratios in numbers["after"].items()),
+        *(
+            Measure(
+                f"other paths / path from cell to cell, 27 steps, bias {bias}",
+                [one["others"][-1] / one["cell"][-1] for one in ones],
+                ".3g",
+            )
+            for bias, ones in numbers["paths"].items()
+        ),
+        *(
+            Measure(f"first / last, large weights, {cell}", ratios, ".2g")
+            for cell, ratios in numbers["exploding"].items()
         ),
     ]
 

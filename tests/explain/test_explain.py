@@ -13,7 +13,7 @@ from mnist_lstm.explain import figures
 from mnist_lstm.explain.explanation import VISIBLE, Explanation, explain, untrained
 from mnist_lstm.explain.gradients import log_odds, pixel_gradients
 from mnist_lstm.explain.options import ENDINGS, Ending
-from mnist_lstm.explain.units import by_peak, choose_units
+from mnist_lstm.explain.units import agreement, by_peak, choose_units, shuffled
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.scan_order import ScanOrder
 from mnist_lstm.plots.style import DIVERGING
@@ -216,6 +216,18 @@ def test_units_are_ordered_by_the_step_of_their_peak() -> None:
     assert by_peak(sizes).tolist() == [1, 3, 2, 0]
 
 
+def test_order_of_other_digits_is_compared_with_that_of_shuffled_steps() -> None:
+    states = torch.zeros(28, 20)
+    for unit in range(20):
+        states[unit + 3, unit] = -1.0  # units peak one after the other
+    assert agreement(states) == pytest.approx(1)
+    assert agreement(states.flip(1)) == pytest.approx(-1)
+    control = shuffled(states)
+    assert abs(agreement(control)) < 0.5
+    assert control.sum(dim=0).tolist() == states.sum(dim=0).tolist(), "each unit keeps its values"
+    assert torch.equal(control, shuffled(states)), "always in the same way"
+
+
 def test_units_that_vary_most_are_drawn() -> None:
     torch.manual_seed(0)
     network = RowLSTM(hidden_size=8, num_layers=2).eval()
@@ -238,8 +250,10 @@ def test_figures_show_every_network(network: RowLSTM, image: Tensor) -> None:
     drawn = [axis.images[0].get_array() for axis in gates.axes if axis.images]
     names = {"LSTM": "ifgoch", "GRU": "rznh"}.get(network.rnn.mode, "h")
     steps = 784 if network.options.scan_order in ("pixels", "permuted") else 28
-    assert [values.shape for values in drawn[1:]] == [(steps, 4)] * len(names)
-    assert drawn[-1].tolist() == explanation.gates[0]["h"][:, chosen[0].units].tolist()
+    assert [values.shape for values in drawn[1:]] == [(steps, 4)] * (len(names) + 1)
+    states = explanation.gates[0]["h"][:, chosen[0].units]
+    assert drawn[-2].tolist() == states.tolist()
+    assert drawn[-1].tolist() == shuffled(states).tolist()
     rows = figures.rows_sheet(explanation, "title")
     lines = [line for axis in rows.axes for line in axis.lines if len(line.get_xdata()) == 28]
     assert len(lines) == 2
@@ -259,7 +273,7 @@ def test_panels_share_their_rows(image: Tensor) -> None:
     sheets = {
         4: figures.rows_sheet(explanation, "title"),
         2: figures.predictions_sheet([explanation], ["a"]),
-        7: figures.gates_sheet(explanation, units, "title"),
+        8: figures.gates_sheet(explanation, units, "title"),
     }
     for panels, figure in sheets.items():
         figure.draw_without_rendering()

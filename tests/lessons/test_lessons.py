@@ -34,7 +34,7 @@ def run(name: str, **options: Any) -> Result:
 
 def test_every_module_is_a_lesson_or_a_helper() -> None:
     folder = Path(load("gates").__file__).parent
-    helpers = {"__init__", "cli", "digits", "gradients", "memory", "options"}
+    helpers = {"__init__", "cli", "digits", "gradients", "memory", "options", "selectivity", "text"}
     assert {path.stem for path in folder.glob("*.py")} - helpers == set(MODULES.values())
     assert set(TINY) == set(MODULES)
 
@@ -63,6 +63,15 @@ TINY: dict[str, dict[str, Any]] = {
     "bptt": {"seeds": 1, "length": 3, "piece": 2, "steps": 1, "hidden_size": 1, "batch_size": 1},
     "scan": {"seeds": 1, "side": 7, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
     "surgery": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "rows": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "units": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "characters": {"seeds": 1, "steps": 1, "hidden_size": 1, "piece": 1, "batch_size": 1},
+    "capacity": {"seeds": 1, "steps": 1, "batch_size": 1},
+    "time-scales": {"gaps": [2, 3], "seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1},
+    "gru": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "length": 1},
+    "saving": {"seeds": 1, "updates": 1, "more": 1, "hidden_size": 1, "batch_size": 1},
+    "init": {"seeds": 1, "hidden_size": 1, "length": 20},
+    "paths": {"seeds": 1, "length": 2, "updates": 1, "hidden_size": 1, "batch_size": 1},
 }
 """The smallest experiments, or nearly."""
 
@@ -121,7 +130,7 @@ def test_nan_is_an_error_and_leaves_no_folder(command: Command, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["dance"], "'dance'.* gates, scratch"),
+        (["dance"], "'dance'.* gates, by-hand"),
         (["gates", "--firmness", "-1"], "firmness"),
         (["gates", "--colour", "red"], "colour"),
         (["gates", "--output", "."], r"--output \.: "),
@@ -136,6 +145,9 @@ def test_nan_is_an_error_and_leaves_no_folder(command: Command, monkeypatch: pyt
         (["forget-bias", "--biases", "[a]"], "biases"),
         (["scan", "--side", "9"], "side"),
         (["toy", "--seeds", "0"], "seeds"),
+        (["init", "--length", "19"], "--length 19: .*20 to 400"),
+        (["init", "--hidden_size", "257"], "at most 256"),
+        (["paths", "--length", "1"], "--length 1: .*2 to 100"),
     ],
 )
 def test_bad_options_are_named(command: Command, args: list[str], message: str) -> None:
