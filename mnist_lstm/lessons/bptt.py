@@ -5,8 +5,9 @@ time grow with T. Truncated back-propagation cuts the sequence into pieces of k 
 to piece as a number, so the forward pass is the same, but no gradient crosses a cut (`state.detach()`; Williams & Peng
 1990, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories").
 
-What happened more than k steps before the loss gets no gradient: nothing teaches the network to store it. What lies
-within k steps is learnt as before.
+Pieces are counted from the end. The last one holds the last k steps, so its gradient reaches at most k - 1 steps back
+from the last step. What happened before gets no gradient: nothing teaches the network to store it. What lies within the
+last piece is learnt as before.
 
 The task: recall one of four cues at the last step. In one run the cue comes a few steps before the end, within the last
 piece, in the other at the first step. Each is trained from several seeds, because one proves little: a network that has
@@ -57,14 +58,14 @@ class Options(MemoryOptions):
     Args:
         length: Steps of a sequence.
         piece: Steps that a truncated gradient flows back.
-        steps: Updates of each network.
+        updates: Updates of each network.
         forget_bias: Initial bias of the forget gates.
         seeds: Number of random starts, from seeds 0, 1, 2 and so on.
     """
 
     length: Size = 40
     piece: Size = 10
-    steps: Count = 500
+    updates: Count = 500
     forget_bias: Bias = 3.0
     seeds: Count = 5
 
@@ -145,7 +146,7 @@ def _train(options: Options, seed: int, place: int, piece: int) -> tuple[list[fl
     model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=options.forget_bias)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     losses, seconds = [], []
-    for _ in range(options.steps):
+    for _ in range(options.updates):
         sequences, labels = draw(options.batch_size, options.length, generator, place)
         start = time.perf_counter()
         loss = F.cross_entropy(forward(model, sequences, piece), labels)

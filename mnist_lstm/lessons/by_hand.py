@@ -11,7 +11,8 @@ sigmoid, * the element-wise product):
 After the last row a linear layer gives the logits, V h + a, and the loss is the cross-entropy of the digit's class. To
 learn, the network needs the derivative of the loss by each weight. Write dv for the derivative of the loss by v. At the
 last row dh = V^T (p - y): the probabilities p less a vector y that is 1 for the true class and 0 for all others. From
-there the chain rule goes back row by row. At each row dh has arrived from the rows below, and so has dc:
+there the chain rule goes back row by row. At each row above, dh and dc are what the row below sends; at the last row no
+dc arrives, it is 0:
 
     dc = dc + dh * o * (1 - tanh(c)^2)    the cell state is seen in h as well
     do = dh * tanh(c)                     dz_o = do * o * (1 - o)

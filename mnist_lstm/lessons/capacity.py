@@ -51,7 +51,7 @@ from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 SIZES, LENGTHS = (8, 32), (8, 16, 32)  # of the networks that recall
 SMALL, LONG = 8, 32  # units and steps of the networks that count
@@ -67,13 +67,13 @@ class Options:
     """Options of this lesson.
 
     Args:
-        steps: Updates of each network.
+        updates: Updates of each network.
         batch_size: Sequences per update.
         learning_rate: Learning rate of Adam at the first update; it falls to 0 in a straight line.
         seeds: Number of seeds; results are the median and the range over them.
     """
 
-    steps: Count = 300
+    updates: Count = 300
     batch_size: Size = 64
     learning_rate: Rate = 0.02
     seeds: Count = 5
@@ -141,8 +141,8 @@ def train(options: Options, task: str, seed: int, size: int, length: int) -> Row
     model = RowLSTM(input_size=1, hidden_size=size, num_classes=outputs, bidirectional=False)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
-    for step in range(options.steps):
-        optimizer.param_groups[0]["lr"] = options.learning_rate * (1 - step / options.steps)
+    for step in range(options.updates):
+        optimizer.param_groups[0]["lr"] = options.learning_rate * (1 - step / options.updates)
         update(optimizer, loss_of(model, task, draw(options.batch_size, length, generator)), 1.0)
     return model
 
@@ -225,7 +225,7 @@ def summarise(options: Options, seeds: list[dict[str, Any]]) -> Result:
         for name, ones in recall.items()
     ]
     lines = [
-        f"{options.seeds} seeds: median (lowest to highest); {options.steps} updates; chance level 50%",
+        f"{options.seeds} seeds: median (lowest to highest); {options.updates} updates; chance level 50%",
         "",
         "recall: accuracy of bits, and bits stored, at least",
         *table(["", *parts, "bits stored", "per unit"], rows),
@@ -258,11 +258,9 @@ def _draw(recall: dict[str, list[list[float]]], stored: dict[str, list[float]]) 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     *axes, last = figure.subplots(1, len(LENGTHS) + 1)
     for axis, length in zip(axes, LENGTHS, strict=True):
-        for size, (colour, style) in zip(SIZES, CURVES, strict=False):
-            values = torch.tensor(recall[f"{size} units, {length} bits"])  # (seeds, N)
-            steps = range(1, length + 1)
-            axis.plot(steps, values.quantile(0.5, dim=0), style, color=colour, label=f"{size} units")
-            axis.fill_between(steps, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
+        for size, curve in zip(SIZES, CURVES, strict=False):
+            values = recall[f"{size} units, {length} bits"]  # (seeds, N)
+            draw_band(axis, range(1, length + 1), values, curve, label=f"{size} units")
         kept = round(statistics.median(stored[f"{SIZES[-1]} units, {length} bits"]))
         last_bits = [0.5] * (length - kept) + [1.0] * kept
         axis.step(range(1, length + 1), last_bits, ":", where="mid", color="0.4")
@@ -278,10 +276,9 @@ def _draw(recall: dict[str, list[list[float]]], stored: dict[str, list[float]]) 
     note = "dotted: only the\nlast bits kept,\nas many as by\n32 units"
     axes[-1].annotate(note, (0.16, 0.96), xycoords="axes fraction", color="0.4", va="top")
     axes[0].annotate("chance level", (0.03, 0.5), xycoords=("axes fraction", "data"), color="0.4", va="bottom")
-    for size, (colour, style) in zip(SIZES, CURVES, strict=False):
-        ones = torch.tensor([stored[f"{size} units, {length} bits"] for length in LENGTHS])  # (lengths, seeds)
-        last.plot(LENGTHS, ones.quantile(0.5, dim=1), style, marker="o", color=colour, label=f"{size} units")
-        last.fill_between(LENGTHS, ones.amin(dim=1), ones.amax(dim=1), color=colour, alpha=0.2, linewidth=0)
+    for size, curve in zip(SIZES, CURVES, strict=False):
+        runs = list(zip(*(stored[f"{size} units, {length} bits"] for length in LENGTHS), strict=True))
+        draw_band(last, LENGTHS, runs, curve, marker="o", label=f"{size} units")
     last.plot(LENGTHS, LENGTHS, color="0.5", linewidth=1, label="all bits")
     finish(last, title="bits stored, at least", xlabel="bits read", ylabel="bits", xticks=LENGTHS)
     return figure

@@ -61,7 +61,7 @@ class Options(DigitOptions):
         rnn_learning_rates: Learning rates of the RNN, of which the best counts, such as "[0.001, 0.01]".
     """
 
-    steps: Count = 200
+    updates: Count = 200
     seeds: Count = 5
     rnn_learning_rates: tuple[Rate, ...] = (0.001, 0.003, 0.01)
 
@@ -103,7 +103,14 @@ def run(options: Options) -> Result:
         max(accuracies[seed] for accuracies in by_rate.values()) < min(accuracy["GRU"][seed], accuracy["LSTM"][seed])
         for seed in range(options.seeds)
     )
-    header = [f"after {options.steps} updates", "accuracy", "weights", "ms", "ms without oneDNN", "max relative error"]
+    header = [
+        f"after {options.updates} updates",
+        "accuracy",
+        "weights",
+        "ms",
+        "ms without oneDNN",
+        "max relative error",
+    ]
     lines = [
         data,
         f"{options.seeds} seeds: median (lowest to highest); batches of {options.batch_size} images",
@@ -141,7 +148,7 @@ def _build(options: Options, seed: int, name: str) -> RowLSTM:
 def _train(options: Options, seed: int, rate: float, train: Split, val: Split, *, plain: bool) -> Training:
     """Train the RNN or all others from a seed on the batches of that seed."""
     models = {name: _build(options, seed, name) for name in CELLS if (name == "RNN") is plain}
-    drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+    drawn = batches(len(train[1]), options.updates, options.batch_size, seed)
     return train_on_batches(models, train, val, drawn, rate, checks=10)
 
 

@@ -49,14 +49,14 @@ from mnist_lstm.lessons import Measure, Result, spread, table, text
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Count, Rate, Size
 from mnist_lstm.lessons.text import ALPHABET, IGNORED, START, Codes, State, SymbolNet, Text, cut
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 CONTEXTS = range(9)  # characters of context of the n-gram models
 SEEN = (1, 2, 4, 8, 12, 25)  # lengths of context whose share seen in training is shown
 RESETS = (10, 25)  # characters after which the state is reset in an evaluation
 BEGINNING = 50  # characters of a document that count as its beginning
 
-QUICK = {"seeds": 1, "steps": 200}
+QUICK = {"seeds": 1, "updates": 200}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Options:
     """Options of this lesson.
 
     Args:
-        steps: Updates of the network that predicts characters.
+        updates: Updates of the network that predicts characters.
         hidden_size: Its units.
         piece: Characters that a truncated gradient flows back.
         batch_size: Pieces per update.
@@ -73,7 +73,7 @@ class Options:
         seeds: Number of networks; three by default, since each trains for about ten seconds.
     """
 
-    steps: Count = 1000
+    updates: Count = 1000
     hidden_size: Size = 128
     piece: Size = 25
     batch_size: Size = 32
@@ -140,7 +140,7 @@ def train(model: SymbolNet, options: Options, documents: list[Codes], seed: int)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     order = np.random.default_rng(seed)
     left, state = 0, None
-    for step in range(options.steps):
+    for step in range(options.updates):
         if not left:  # each row of a batch reads its own run of pieces; the rows start anew
             inputs, targets, first = cut([documents[k] for k in order.permutation(len(documents))], options.piece)
             rows = min(options.batch_size, len(inputs))
@@ -152,7 +152,7 @@ def train(model: SymbolNet, options: Options, documents: list[Codes], seed: int)
             h, c = (values.detach() * ~first[now][None, :, None] for values in state)
             state = h, c
         logits, state = model(inputs[now], state)
-        optimizer.param_groups[0]["lr"] = options.learning_rate * (1 - step / options.steps)
+        optimizer.param_groups[0]["lr"] = options.learning_rate * (1 - step / options.updates)
         update(optimizer, F.cross_entropy(logits.flatten(0, 1), targets[now].flatten(), ignore_index=IGNORED), 1.0)
 
 
@@ -241,7 +241,7 @@ def summarise(options: Options, documents: Text, ngrams: dict[str, Any], seeds: 
         "contexts of the held-out text that were seen in training, by their length",
         *table(["", *map(str, SEEN)], [["share", *(f"{share:.1%}" for share in ngrams["seen"])]]),
         "",
-        f"LSTM of {options.hidden_size} units after {options.steps} updates: bits per character",
+        f"LSTM of {options.hidden_size} units after {options.updates} updates: bits per character",
         *table(
             ["state", "bits"],
             [
@@ -282,10 +282,7 @@ def _draw(ngrams: dict[str, Any], every: dict[str, Any]) -> Figure:
     finish(
         bits, xlabel="characters of context", ylabel="bits per held-out character", title="n-gram models", ylim=(1, 5)
     )
-    positions = np.array(every["by_position"])  # (seeds, RESETS[-1])
-    steps = range(1, positions.shape[1] + 1)
-    reset.plot(steps, np.median(positions, axis=0), color=CURVES[0][0], label="LSTM since the reset")
-    reset.fill_between(steps, positions.min(axis=0), positions.max(axis=0), color=CURVES[0][0], alpha=0.2, linewidth=0)
+    draw_band(reset, range(1, RESETS[-1] + 1), every["by_position"], CURVES[0], label="LSTM since the reset")
     reset.plot(CONTEXTS[1:], ngrams["bits"][1:], CURVES[1][1], marker="o", color=CURVES[1][0], label="n-gram model")
     finish(
         reset, xlabel="characters of context", ylabel="bits per held-out character", title="state reset", ylim=(1, 5)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from mnist_lstm.console import track
 from mnist_lstm.data import datasets
 from mnist_lstm.data.format import normalise
 from mnist_lstm.lessons.options import DigitOptions
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 Split = tuple[Tensor, Tensor]
 
@@ -111,12 +110,11 @@ def draw_accuracies(axis: Axes, curves: Mapping[str, Sequence[list[tuple[int, fl
 
     ``curves`` are the accuracies of a `Training` of each seed by the network's name; properties are as for `finish`.
     """
-    for (name, tries), (colour, style), marker in zip(curves.items(), CURVES, "D^so", strict=False):
+    for (name, tries), curve, marker in zip(curves.items(), CURVES, "D^so", strict=False):
         steps = [step for step, _ in tries[0]]
-        values = np.array([[accuracy for _, accuracy in curve] for curve in tries])  # (seeds, checks)
-        middle = np.median(values, axis=0)
-        axis.plot(steps, middle, style, marker=marker, color=colour, label=f"{name}, {middle[-1]:.1%}")
-        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        values = [[accuracy for _, accuracy in one] for one in tries]  # (seeds, checks)
+        final = statistics.median(one[-1] for one in values)
+        draw_band(axis, steps, values, curve, marker=marker, label=f"{name}, {final:.1%}")
     finish(axis, xlabel="update", ylabel="validation accuracy", **properties)
 
 

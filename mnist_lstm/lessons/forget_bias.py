@@ -46,13 +46,13 @@ class Options(MemoryOptions):
         length: Steps of a sequence.
         biases: Initial biases of the forget gates, such as "[0, 1, 5]".
         seeds: Number of random starts for each bias, from seeds 0, 1, 2 and so on.
-        steps: Maximum number of updates per start.
+        updates: Maximum number of updates per start.
     """
 
     length: Size = 16
     biases: tuple[Bias, ...] = (0.0, 1.0, 5.0)
     seeds: Count = 10
-    steps: Count = 600
+    updates: Count = 600
     learning_rate: Rate = 0.003
 
 
@@ -69,7 +69,7 @@ def run(options: Options) -> Result:
     for bias, counts in needed.items():
         kept = float(torch.tensor(bias).sigmoid()) ** distance
         solved = f"{sum(count is not None for count in counts)} of {options.seeds}"
-        rows.append([f"{bias:g}", f"{kept:.0e}", solved, spread_of_updates(counts, options.steps)])
+        rows.append([f"{bias:g}", f"{kept:.0e}", solved, spread_of_updates(counts, options.updates)])
     lines = [
         f"recall one of {CUES} cues after {distance} steps",
         "",
@@ -89,8 +89,8 @@ def run(options: Options) -> Result:
     numbers = {"length": options.length, "updates_until_solved": {repr(bias): n for bias, n in needed.items()}}
     measures = [
         Measure(
-            f"updates until solved, at most {options.steps:,}, forget bias {bias:g}",
-            [options.steps if count is None else count for count in counts],
+            f"updates until solved (unsolved: {options.updates:,}), forget bias {bias:g}",
+            [options.updates if count is None else count for count in counts],
             "g",
         )
         for bias, counts in needed.items()
@@ -113,6 +113,6 @@ def _train(bias: float, seed: int, options: Options) -> list[float]:
     model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=bias)
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     curve: list[float] = []
-    while len(curve) < options.steps and not is_solved(curve):
+    while len(curve) < options.updates and not is_solved(curve):
         curve.append(train_step(model, optimizer, *draw(options.batch_size, options.length, generator)))
     return curve

@@ -7,7 +7,10 @@ From its input x and the states h' and c' of the step before, an LSTM computes
     c = f * c' + i * g        the cell state
     h = o * tanh(c)           the hidden state
 
-so that f = 0 and i = 1 overwrite the cell state with the candidate, f = 1 and i = 0 keep it, f = 1 and i = 1 add to it,
+where each of the four stands for W x + U h' + b with weights of its own, and sigmoid(z) = 1 / (1 + e^-z) turns any z,
+the logit, into a number p between 0 and 1; the way back is z = ln(p / (1 - p)).
+
+So f = 0 and i = 1 overwrite the cell state with the candidate, f = 1 and i = 0 keep it, f = 1 and i = 1 add to it,
 f = 0 and i = 0 clear it, and o decides whether it is visible outside. Here one value of the input opens or closes each
 gate.
 

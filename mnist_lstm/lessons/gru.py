@@ -47,7 +47,7 @@ from mnist_lstm.console import track
 from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Bias, Count, Rate, Size
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 CHANGES = ("couple the gates", "show c", "read c", "add a reset gate")
 CELLS = ("LSTM", "LSTM without output gate", "GRU")
@@ -266,10 +266,8 @@ def counted(model: Counter, n: int) -> int:
 def _draw(counts: dict[str, list[dict[int, int]]], options: Options) -> Figure:
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axis = figure.subplots()
-    for (cell, ones), (colour, style), marker in zip(counts.items(), CURVES, "o^s", strict=False):
-        values = torch.tensor([list(one.values()) for one in ones]).double()  # (seeds, numbers)
-        axis.plot(NUMBERS, values.quantile(0.5, dim=0), style, marker=marker, color=colour, label=cell)
-        axis.fill_between(NUMBERS, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.15, linewidth=0)
+    for (cell, ones), curve, marker in zip(counts.items(), CURVES, "o^s", strict=False):
+        draw_band(axis, NUMBERS, [list(one.values()) for one in ones], curve, marker=marker, label=cell)
     axis.plot(NUMBERS, NUMBERS, color="0.5", linewidth=1, label="exact")
     axis.axvline(options.length, color="0.7", linewidth=1)
     axis.annotate(" training length", (options.length, 0.02), xycoords=("data", "axes fraction"), color="0.4")

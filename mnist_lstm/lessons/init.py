@@ -7,12 +7,13 @@ A linear RNN, h = U h' + W x, is exact. The gradient k steps back is the product
 
     dL/dh_(T-k) = (U^T)^k a = V D^k V^(-1) a,       a = dL/dh_T,  U^T = V D V^(-1),  D: eigenvalues of U
 
-so the eigenvalues give it at every distance. Far back the largest absolute eigenvalue remains, the spectral radius of
-U: the factor per step. (How far depends on U and a: fitted to 100 steps, the factor is within 5 % of the radius for
-PyTorch's U, fitted to 400 within 0.3 %.) For s times an orthogonal U the norm is exactly s^k |a|. PyTorch draws U from
--1/sqrt(H) to 1/sqrt(H), a variance of 1/(3H): by the circular law (Tao & Vu 2008, "Random matrices: the circular law")
-the eigenvalues of such a matrix fill a disk of radius sqrt(H variance) = 1/sqrt(3) = 0.577, at any large width H:
-a wider network forgets as fast. At 512 units it is within 4 % of that from each of ten seeds; at 32 within 30 %.
+(columns here, rows in the lesson `vanishing`), so the eigenvalues give it at every distance. Far back the largest
+absolute eigenvalue remains, the spectral radius of U: the factor per step. (How far depends on U and a: fitted to 100
+steps, the factor is within 5 % of it for PyTorch's U, to 400 within 0.3 %.) For s times an orthogonal U the norm is
+exactly s^k |a|. PyTorch draws U from -1/sqrt(H) to 1/sqrt(H), a variance of 1/(3H): by the circular law (Tao & Vu 2008,
+"Random matrices: the circular law") the eigenvalues of such a matrix fill a disk of radius sqrt(H variance) = 1/sqrt(3)
+= 0.577 at any large width: a wider network forgets as fast. At 512 units it is within 4 % of that from each of ten
+seeds; at 32 within 30 %.
 
 With tanh, each factor U is multiplied by slopes below 1, so the radius of U promises too much, the more the larger the
 states are. With gates it is the wrong question: the old state also comes through the gate that keeps it, and the way
@@ -23,19 +24,18 @@ through U is narrowed by other gates. At the state 0, without input and biases o
 
 with r = i = o = 1/2: the rule of thumb. (LSTM: dc = f dc' + i U dh' and dh = o dc, since tanh has the slope 1 at 0.)
 Half-open gates and PyTorch's U: 0.5 + 0.25 * 0.58, about 0.64, though f is 0.5 and U has 0.58. Orthogonal U: a GRU
-0.75, nowhere near 1; an LSTM with a forget bias of 1, this project's default, sigmoid(1) + 0.25 = 0.98. It is gate and
-weights together: either alone would be at 0.73 or 0.25. Over 100 steps the rule errs by less than 3 powers of ten for
-GRU and LSTM, the radius of U by up to 26. It fails for an LSTM with a forget bias of 5, by 3 to 6: c does not stay near
-0 but grows, tanh(c) saturates, and the way through h narrows. Even so, this gradient grows with the distance.
+0.75; an LSTM with a forget bias of 1, this project's default, sigmoid(1) + 0.25 = 0.98. It is gate and weights
+together: either alone would be at 0.73 or 0.25. Over 100 steps the rule errs by less than 3 powers of ten for GRU and
+LSTM, the radius of U by up to 26, with one exception: an LSTM with a forget bias of 5, where the rule errs by 3 to 6.
+There c does not stay near 0 but grows, tanh(c) saturates, and the way through h narrows.
 
 The average step needs no such assumption: take the Jacobian of one step with respect to the whole state (h, and in an
 LSTM c) at the states that the network visits, average these matrices, and take the spectral radius. In theory the
 radius of an average does not give the growth of a product of different matrices; here it is within a factor of 10 of
 the gradient over 100 steps, for every cell, kind of weights and seed (ten seeds).
 
-Measured is the norm of the gradient of the loss with respect to each step's input, as in the lesson `vanishing`; the
-factor is fitted to its logarithm by least squares. The last ten steps and the first are left out: near the end all
-eigenvalues still count. Errors are given as powers of ten over 100 steps: 100 log10(predicted / measured).
+Measured is the norm of the gradient of the loss with respect to each step's input, as in `vanishing`; the factor is
+fitted to its logarithm by least squares, without the first step and the last ten, where all eigenvalues still count.
 """
 
 import math

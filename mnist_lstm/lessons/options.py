@@ -47,7 +47,7 @@ class DigitOptions:
     """Options of the lessons that train on digits.
 
     Args:
-        steps: Updates of each network.
+        updates: Updates of each network.
         hidden_size: Units of one direction.
         batch_size: Images per update.
         learning_rate: Learning rate of Adam.
@@ -55,7 +55,7 @@ class DigitOptions:
         data_dir: Folder of MNIST.
     """
 
-    steps: Count = 400
+    updates: Count = 400
     hidden_size: Size = 64
     batch_size: Size = 64
     learning_rate: Rate = 0.003

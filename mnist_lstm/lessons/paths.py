@@ -13,11 +13,11 @@ One step back, a gradient can go (s is the sigmoid's slope of a gate, such as s_
     h_t to h'    times s_o tanh(c_t) U_o: through the output gate
     h_t to c_t   times o (1 - tanh(c_t)^2), within a step
 
-Let x count the crossings: a polynomial C_t(x) = C_t0 + C_t1 x + C_t2 x^2 + ... holds the gradient with respect to c_t
-in parts, C_tn being that of the paths with n crossings, and H_t(x) the same for h_t, not counting h_t itself. Then
+Let y count the crossings: a polynomial C_t(y) = C_t0 + C_t1 y + C_t2 y^2 + ... holds the gradient with respect to c_t
+in parts, C_tn being that of the paths with n crossings, and H_t(y) the same for h_t, not counting h_t itself. Then
 
-    H_t(x) = A_(t+1) C_(t+1)(x) + x B_(t+1) H_(t+1)(x)        A: the second way above, transposed; B: the third
-    C_t(x) = f_(t+1) * C_(t+1)(x) + x o_t (1 - tanh(c_t)^2) * H_t(x)
+    H_t(y) = A_(t+1) C_(t+1)(y) + y B_(t+1) H_(t+1)(y)        A: the second way above, transposed; B: the third
+    C_t(y) = f_(t+1) * C_(t+1)(y) + y o_t (1 - tanh(c_t)^2) * H_t(y)
 
 from C_T = the direction in which c_T is looked at and H_T = 0. C_t(1) is the whole gradient, all parts together: they
 agree with autograd to 1e-12. C_t(0) is the product of the forget gates. It is also all that is left if every h is
@@ -27,11 +27,12 @@ With every factor replaced by 1, C_t(1) counts the paths: 2, 5, 13, 34, ..., eve
 steps there are 139,583,862,445. The highway is one of them; even where no other is as strong, the others are many.
 
 A rule of thumb. Near the state 0, one step multiplies by f on the highway and by about i o / sqrt(3) = 0.144 across,
-for half-open gates and PyTorch's initial U (spectral radius about 1/sqrt(3), see the lesson `init`). The terms of
-(f + 0.144 x)^k are those of k tosses of a coin that shows a crossing with the probability 0.144 / (f + 0.144). In 27
-steps that makes 6.0, 4.5 and 3.4 crossings with a forget bias of 0, 1 and 5. Measured, weighted by the norms of the
-parts: 5.7, 4.1 and 2.3. (With a bias of 5, c grows, tanh(c) becomes flat, and the ways across narrow.) The mean number
-grows with every step back, however open the gates are, so the highway's share shrinks: to about 0.2 %, 1 % and 8.5 %.
+for half-open gates and PyTorch's initial U (spectral radius about 1/sqrt(3), see the lesson `init`). The terms of (f +
+0.144 y)^k are those of k tosses of a coin that shows a crossing with the probability 0.144 / (f + 0.144). In 27 steps
+that makes 6.0, 4.5 and 3.4 crossings with a forget bias of 0, 1 and 5. Measured, weighted by the norms of the parts,
+over ten seeds: 5.7, 4.1 and 2.3. (With a bias of 5, c grows, tanh(c) becomes flat, and the ways across narrow.) The
+mean number grows with every step back, however open the gates are, so the highway's share shrinks: to about 0.2 %, 1 %
+and 8.5 %.
 
 What cancels: the parts do not point the same way; their norms add up to 1.8 to 9 times the norm of the whole gradient.
 
@@ -42,12 +43,11 @@ crossings than before, and the parts point nearly the same way. (All of this in 
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -59,7 +59,7 @@ from mnist_lstm.lessons.gradients import OPEN, PATH_BIASES
 from mnist_lstm.lessons.memory import draw, is_solved, seeded
 from mnist_lstm.lessons.options import Count, MemoryOptions, Size
 from mnist_lstm.network.cells import WEIGHTS, Gates, by_equations
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 TRAINED = f"{OPEN:g}, trained"
 NAMES = (*(f"{bias:g}" for bias in PATH_BIASES), TRAINED)
@@ -168,7 +168,7 @@ def split_gradients(layer: nn.RNNBase, sequences: Tensor, direction: Tensor) -> 
 
 
 def crossed(parts: Tensor) -> Tensor:
-    """Multiply a polynomial by x: what had n crossings has n + 1. The last coefficient must be 0."""
+    """Multiply a polynomial by y: what had n crossings has n + 1. The last coefficient must be 0."""
     return torch.cat([torch.zeros_like(parts[:1]), parts[:-1]])
 
 
@@ -246,26 +246,19 @@ def summarise(options: Options, networks: dict[str, list[dict[str, Any]]]) -> Re
     return Result(lines, numbers, _draw_norms(networks), {"shares": _draw_shares(networks, last)}, measures)
 
 
-def _band(axis: Axes, x: Sequence[int], curves: Sequence[Sequence[float]], style: tuple[str, str], label: str) -> None:
-    """Draw the median of curves over seeds, and a band from the lowest to the highest."""
-    low, middle, high = torch.tensor(curves).quantile(torch.tensor([0, 0.5, 1]), dim=0).tolist()
-    axis.plot(x, middle, style[1], color=style[0], linewidth=2, label=label)
-    axis.fill_between(x, low, high, color=style[0], alpha=0.15, linewidth=0)
-
-
 def _draw_norms(networks: dict[str, list[dict[str, Any]]]) -> Figure:
     """Draw norms by distance: of the whole gradient, and of the paths with some numbers of crossings."""
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     axes = figure.subplots(1, len(NAMES), sharey=True)
     for axis, (name, ones) in zip(axes, networks.items(), strict=True):
         distances = range(1, len(ones[0]["whole"]) + 1)
-        _band(axis, distances, [one["whole"] for one in ones], ("0.2", "-"), "whole gradient")
+        draw_band(axis, distances, [one["whole"] for one in ones], ("0.2", "-"), linewidth=2, label="whole gradient")
         for n, style in zip(DRAWN, CURVES, strict=True):
             label = f"{n} crossing{'s' if n > 1 else ''}" if n else "without crossing"
             first = max(n, 1)  # distance at which there are n crossings
             norms = [[parts[n] for parts in one["parts"][first - 1 :]] for one in ones]
             if first <= len(distances):
-                _band(axis, distances[first - 1 :], norms, style, label)
+                draw_band(axis, distances[first - 1 :], norms, style, linewidth=2, label=label)
         axis.set(title=f"forget bias {name}", yscale="log", xlabel="distance to the earlier cell state")
         axis.set_ylabel("gradient norm")
         axis.tick_params(labelleft=True)
@@ -281,7 +274,14 @@ def _draw_shares(networks: dict[str, list[dict[str, Any]]], last: int) -> Figure
     shown = range(min(last, 14) + 1)
     axes = figure.subplots(1, len(NAMES), sharey=True)
     for axis, (name, ones) in zip(axes, networks.items(), strict=True):
-        _band(axis, shown, [[_share(one, last, n) for n in shown] for one in ones], CURVES[0], "measured")
+        draw_band(
+            axis,
+            shown,
+            [[_share(one, last, n) for n in shown] for one in ones],
+            CURVES[0],
+            linewidth=2,
+            label="measured",
+        )
         if name != TRAINED:
             colour, style = CURVES[1]
             axis.plot(shown, coin(float(name), last)[: len(shown)], style, color=colour, label="rule of thumb")

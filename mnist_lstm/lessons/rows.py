@@ -32,7 +32,7 @@ row by row, is the gradient times the change that is made, (paper - x_s) . dl_28
 rough: over all rows and digits, its correlation with the effect is below 0.7 in the trained networks. On the order of
 the three cells both measures agree: by the effects, too, the RNN looks back least far and the LSTM furthest.
 
-Exercise: is the RNN behind only because it has learned less? Train it longer, with --steps 1500 --seeds 1.
+Exercise: is the RNN behind only because it has learned less? Train it longer, with --updates 1500 --seeds 1.
 """
 
 import statistics
@@ -40,7 +40,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -51,7 +50,7 @@ from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import CURVES
+from mnist_lstm.plots.style import CURVES, draw_band
 
 CELLS = ("RNN", "GRU", "LSTM")
 TIMES = ("untrained", "trained")
@@ -73,11 +72,11 @@ class Options(DigitOptions):
         seeds: Number of networks of each kind.
     """
 
-    steps: Count = 200
+    updates: Count = 200
     seeds: Count = 5
 
 
-QUICK = {"seeds": 1, "steps": 120}
+QUICK = {"seeds": 1, "updates": 120}
 
 
 class Influence(NamedTuple):
@@ -111,7 +110,7 @@ def run(options: Options) -> Result:
             torch.manual_seed(seed)
             models[cell] = RowLSTM(cell=cell.lower(), hidden_size=options.hidden_size, bidirectional=False)
             seen[f"{cell}, untrained"].append(influence(models[cell], images))
-        drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+        drawn = batches(len(train[1]), options.updates, options.batch_size, seed)
         training = train_on_batches(models, train, val, drawn, options.learning_rate, checks=1)
         for cell, model in models.items():
             seen[f"{cell}, trained"].append(influence(model, images))
@@ -214,7 +213,7 @@ def _result(
     above = max(max(values["above_diagonal"]) for values in numbers.values())
     lines = [
         data,
-        f"{options.seeds} networks of each kind with {options.hidden_size} units, {options.steps} updates",
+        f"{options.seeds} networks of each kind with {options.hidden_size} units, {options.updates} updates",
         "accuracy: " + "; ".join(f"{cell} {spread(values, '.1%')}" for cell, values in accuracy.items()),
         f"{len(seen['RNN, trained'][0].norms)} validation digits; distances in rows from the last one",
         f"largest gradient with respect to a row that has not been read yet: {above:g}",
@@ -283,18 +282,11 @@ def _draw_effects(seen: dict[str, list[Influence]]) -> Figure:
     figure = Figure(figsize=(11, 4), layout="constrained")
     axes = figure.subplots(1, len(CELLS), sharey=True)
     for axis, cell in zip(axes, CELLS, strict=True):
-        for (kind, label), (colour, style) in zip(KINDS.items(), CURVES, strict=False):
-            values = [_shares(getattr(each, kind).abs().mean(dim=0)) for each in seen[f"{cell}, trained"]]
-            _draw_range(axis, torch.stack(values), label, colour, style)
+        for (kind, label), curve in zip(KINDS.items(), CURVES, strict=False):
+            values = [_shares(getattr(each, kind).abs().mean(dim=0)).numpy() for each in seen[f"{cell}, trained"]]
+            draw_band(axis, range(1, SIZE + 1), values, curve, label=label)
         axis.set(title=f"{cell}, trained", xlabel="row of the input", xticks=range(4, SIZE + 1, 4))
         axis.grid(alpha=0.3)
     axes[0].set(ylabel="share of the sum over rows", ylim=(0, None))
     axes[0].legend(loc="upper left")
     return figure
-
-
-def _draw_range(axis: Axes, values: Tensor, label: str, colour: str, style: str) -> None:
-    """Plot the median of curves ``(seeds, 28)`` in a band from the lowest to the highest."""
-    low, middle, high = values.quantile(torch.tensor([0, 0.5, 1], dtype=values.dtype), dim=0).tolist()
-    axis.fill_between(range(1, SIZE + 1), low, high, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(range(1, SIZE + 1), middle, style, color=colour, label=label)

@@ -17,8 +17,9 @@ must be saved beside the weights, as this project's checkpoints do. (The code of
 
 To go on training takes more. Adam keeps two averages per weight, of the gradient g and of its square, so such a file
 holds three numbers per weight. A run that is resumed without them starts with empty averages, and Adam's first update
-is then lr * g / |g|: nearly every weight moves by the whole learning rate, although updates had become small. Without
-the generator's state it draws other data. With all of these the resumed run is the uninterrupted one, bit for bit.
+is then lr * g / |g|: nearly every weight moves by the whole learning rate, although updates had become small. (That
+need not harm the loss, only make it another run: here the median loss ends lower.) Without the generator's state it
+draws other data. With all of these the resumed run is the uninterrupted one, bit for bit.
 """
 
 import pickle
@@ -44,7 +45,7 @@ from mnist_lstm.lessons.memory import draw, seeded
 from mnist_lstm.lessons.options import Count, MemoryOptions, Rate, Size
 from mnist_lstm.network.checkpoint import read_checkpoint
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 UNITS, LENGTH = 64, 16  # of the network whose files are compared; steps of the task of `memory.py`
 MODULE = "my_network"  # where the class of the saved model is said to lie
@@ -291,10 +292,9 @@ def _draw(runs: list[dict[str, dict[str, Any]]], options: Options) -> Figure:
     axis = (figure := Figure(figsize=(10, 5), layout="constrained")).subplots()
     widths = {"uninterrupted": 4.0, **dict.fromkeys(RESUMED, 2.0)}  # two of the curves coincide
     shown = range(options.updates + 1, options.updates + 1 + min(40, options.more))
-    for (way, width), (colour, style) in zip(widths.items(), (CURVES[1], CURVES[3], CURVES[0], CURVES[2]), strict=True):
-        values = torch.tensor([one[way]["losses"][: len(shown)] for one in runs], dtype=torch.float64)
-        axis.plot(shown, values.quantile(0.5, dim=0), style, color=colour, linewidth=width, label=way)
-        axis.fill_between(shown, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.1, linewidth=0)
-    finish(axis, xlabel="update", ylabel="cross-entropy", yscale="log", title="after an interruption, resumed with")
+    for (way, width), curve in zip(widths.items(), (CURVES[1], CURVES[3], CURVES[0], CURVES[2]), strict=True):
+        values = [one[way]["losses"][: len(shown)] for one in runs]
+        draw_band(axis, shown, values, curve, linewidth=width, label=way)
+    finish(axis, xlabel="update", ylabel="cross-entropy", yscale="log", title="loss after resuming with ...")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4)
     return figure

@@ -43,7 +43,7 @@ BY_LINE, BY_PIXEL = ORDERS[:2], ORDERS[2:]
 
 VALIDATED = 1000  # number of validation images that are read; all of them take longer than the training
 
-QUICK = {"seeds": 1, "side": 7, "steps": 150}
+QUICK = {"seeds": 1, "side": 7, "updates": 150}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Options(DigitOptions):
     """
 
     side: Literal[7, 14, 28] = 14
-    steps: Count = 300
+    updates: Count = 300
     learning_rate: Rate = 0.005
     seeds: Count = 3
 
@@ -79,7 +79,7 @@ def run(options: Options) -> Result:
     header = ["scan order", "steps", "accuracy: median (lowest to highest)", "time / rows'"]
     lines = [
         data,
-        f"{side}x{side} pixels, {options.steps} updates, batches of {options.batch_size} images",
+        f"{side}x{side} pixels, {options.updates} updates, batches of {options.batch_size} images",
         "",
         *table(header, rows),
         "",
@@ -106,7 +106,7 @@ def _train(options: Options, seed: int, train: Split, val: Split) -> Training:
         torch.manual_seed(seed)
         sizes = {"input_size": options.side, "hidden_size": options.hidden_size}
         models[order] = RowLSTM(**sizes, bidirectional=False, scan_order=order)
-    drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+    drawn = batches(len(train[1]), options.updates, options.batch_size, seed)
     return train_on_batches(models, train, val, drawn, options.learning_rate, checks=8)
 
 

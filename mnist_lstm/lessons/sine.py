@@ -38,7 +38,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -50,7 +49,7 @@ from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import update
 from mnist_lstm.lessons.options import Ahead, Count, Rate, Size, Spread
 from mnist_lstm.network.cells import LSTM
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 POINTS, TRAINED = 1000, 600  # points in all, and points for training
 TAU, LONG = 4, 64  # values in a window, and in the longer window of a linear model
@@ -273,10 +272,8 @@ def _draw_forecasts(axis: Axes, trial: Trial) -> None:
 
 
 def _draw_errors(axis: Axes, errors: dict[str, list[list[float]]], floor: float) -> None:
-    for name, (colour, style) in zip(DRAWN, CURVES, strict=True):
-        values = np.array(errors[name])  # (seeds, steps)
-        steps = range(1, values.shape[1] + 1)
-        axis.plot(steps, np.median(values, axis=0), style, color=colour, linewidth=2, label=name)
-        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+    for name, curve in zip(DRAWN, CURVES, strict=True):
+        values = errors[name]  # (seeds, steps)
+        draw_band(axis, range(1, len(values[0]) + 1), values, curve, linewidth=2, label=name)
     axis.axhline(floor, color="black", linewidth=1, label="noise floor")
     finish(axis, xlabel="steps ahead", ylabel="held-out MSE", title="median and range of the seeds", ylim=(0, None))

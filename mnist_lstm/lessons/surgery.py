@@ -32,7 +32,7 @@ from mnist_lstm.lessons.digits import batches, load_train_and_val, train_step
 from mnist_lstm.lessons.options import Count, DigitOptions
 from mnist_lstm.network.cells import Gates
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import CURVES
+from mnist_lstm.plots.style import CURVES, draw_band
 
 READ = 500  # validation digits
 HOLDS = ("as it was", "open", "closed", "still")
@@ -53,7 +53,7 @@ class Options(DigitOptions):
     seeds: Count = 5
 
 
-QUICK = {"seeds": 2, "steps": 200}
+QUICK = {"seeds": 2, "updates": 200}
 
 
 def run(options: Options) -> Result:
@@ -85,7 +85,9 @@ def train_one(options: Options, train: tuple[Tensor, Tensor], seed: int) -> RowL
     torch.manual_seed(seed)
     model = RowLSTM(hidden_size=options.hidden_size, bidirectional=False)
     optimizer = Adam(model.parameters(), options.learning_rate)
-    for index in track(batches(len(train[1]), options.steps, options.batch_size, seed), f"training network {seed + 1}"):
+    for index in track(
+        batches(len(train[1]), options.updates, options.batch_size, seed), f"training network {seed + 1}"
+    ):
         train_step(model, optimizer, train[0][index], train[1][index])
     return model.eval()
 
@@ -174,7 +176,7 @@ def _result(
     rows = [[names[gate], *(spread(held[f"{gate} {hold}"], ".1%") for hold in HOLDS)] for gate in names]
     lines = [
         data,
-        f"{options.seeds} networks of {options.hidden_size} units, {options.steps} updates; {READ} validation digits",
+        f"{options.seeds} networks of {options.hidden_size} units, {options.updates} updates; {READ} validation digits",
         "",
         f"accuracy {spread(whole, '.1%')}; with a gate held:",
         *table(["", *HOLDS], rows),
@@ -229,17 +231,15 @@ def _draw(
         for offset, hold in enumerate(HOLDS):
             values = held[f"{gate} {hold}"]
             bars.scatter([4.6 * place + offset] * len(values), values, color=colour, s=18, alpha=0.7)
-    bars.axhline(sum(whole) / len(whole), color="0.5", linewidth=1)
+    bars.axhline(sum(whole) / len(whole), color="0.5", linewidth=1, label="no gate held")
+    bars.legend(loc="lower right", fontsize=8)
     ticks = [4.6 * place + offset for place in range(3) for offset in range(len(HOLDS))]
     bars.set_xticks(ticks, [f"{gate} {hold}" for gate in "ifo" for hold in HOLDS], rotation=60, ha="right", fontsize=8)
     bars.set(ylim=(0, 1.02), ylabel="validation accuracy", title="a gate held: one dot per network")
     bars.grid(alpha=0.3, axis="y")
     for axis, (swap, name) in zip(axes, SWAPS.items(), strict=True):
-        for label, shares, (colour, style) in (("own class", own, CURVES[1]), ("partner's class", other, CURVES[0])):
-            runs = torch.tensor(shares[swap])  # (seeds, rows)
-            low, middle, high = runs.quantile(torch.tensor([0, 0.5, 1]), dim=0).tolist()
-            axis.fill_between(ROWS, low, high, color=colour, alpha=0.2, linewidth=0)
-            axis.plot(ROWS, middle, style, color=colour, label=label)
+        for label, shares, curve in (("own class", own, CURVES[1]), ("partner's class", other, CURVES[0])):
+            draw_band(axis, ROWS, shares[swap], curve, label=label)
         axis.set(title=f"swapped: {name}", xlabel="after row", ylim=(0, 1.02), xlim=(0, SIZE))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share of answers")

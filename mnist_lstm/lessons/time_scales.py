@@ -33,7 +33,8 @@ steps, its time scale is shorter than the gap, and the slowest unit's longer.
 
 Measured is each unit's forget gate, on sequences new to the network, averaged over all their steps and then over the
 sequences; its time scale is 1/(1 - that mean), before the first update and after the last. And the updates until the
-task is solved, as in the lesson `forget-bias`.
+task is solved, as in the lesson `forget-bias`, where a bias of 1 solves it more often, with 32 units and a learning
+rate of 0.003 instead of 16 and 0.01.
 """
 
 import math

@@ -35,20 +35,20 @@ class Options:
 
     Args:
         seeds: Number of random starts, each with its own sequences and labels.
-        steps: Maximum number of updates per start.
+        updates: Maximum number of updates per start.
         hidden_size: Units of the LSTM.
         learning_rate: Learning rate of Adam.
     """
 
     seeds: Count = 20
-    steps: Count = 2000
+    updates: Count = 2000
     hidden_size: Size = 64
     learning_rate: Rate = 1e-3
 
 
 def run(options: Options) -> Result:
     """Memorise three random sequences from many random starts."""
-    seeds, steps = options.seeds, options.steps
+    seeds, steps = options.seeds, options.updates
     curves = [_train(seed, options) for seed in track(range(seeds), "training")]
     needed = [next((step for step, loss in enumerate(curve) if loss < LEARNT), None) for curve in curves]
     reached = sorted(count for count in needed if count is not None)
@@ -76,7 +76,7 @@ def run(options: Options) -> Result:
         Measure("cross-entropy before training (chance level 0.693)", first),
         Measure(f"cross-entropy after {few} updates", fifth),
         Measure(
-            f"updates to memorise three sequences, at most {steps:,}",
+            f"updates to memorise three sequences (not yet: {steps:,})",
             [steps if count is None else count for count in needed],
             "g",
         ),
@@ -93,7 +93,7 @@ def _train(seed: int, options: Options) -> list[float]:
     model = RowLSTM(**sizes, bidirectional=False, init="pytorch")
     optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
     curve: list[float] = []
-    for _ in range(options.steps + 1):
+    for _ in range(options.updates + 1):
         loss = F.cross_entropy(model(sequences), labels)
         curve.append(loss.item())
         if curve[-1] < LEARNT:

@@ -67,7 +67,7 @@ from mnist_lstm.lessons.selectivity import (
     selectivity,
 )
 from mnist_lstm.network.model import RowLSTM
-from mnist_lstm.plots.style import BLUE, CURVES, ORANGE, finish
+from mnist_lstm.plots.style import BLUE, CURVES, ORANGE, draw_band, finish
 
 NUMBERS = (50, 100, 250, 500, 1000)  # of digits that favourites are chosen on, beside the whole half
 SOURCES = ("trained", "untrained", "pixels", "shuffled labels")
@@ -131,7 +131,7 @@ def measure(options: Options, seed: int, train: Split, val: Split, numbers: list
     torch.manual_seed(seed)
     model = RowLSTM(hidden_size=options.hidden_size, bidirectional=False)
     activations = {"untrained": activate(model, images), "pixels": images}
-    drawn = batches(len(train[1]), options.steps, options.batch_size, seed)
+    drawn = batches(len(train[1]), options.updates, options.batch_size, seed)
     accuracy = train_on_batches({"LSTM": model}, train, val, drawn, options.learning_rate, checks=1).final["LSTM"]
     activations |= dict.fromkeys(("trained", "shuffled labels"), activate(model, images))
     shuffled = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
@@ -177,7 +177,7 @@ def _report(data: str, options: Options, numbers: dict[str, Any]) -> tuple[list[
     ]
     lines = [
         data,
-        f"{options.seeds} networks of {options.hidden_size} units, {options.steps} updates; accuracy "
+        f"{options.seeds} networks of {options.hidden_size} units, {options.updates} updates; accuracy "
         + spread(still["accuracy"], ".1%"),
         "",
         f"favourites chosen on {digits[-1]:,} digits: selectivity of the median unit there and on the held-out half",
@@ -242,10 +242,8 @@ def _draw_bias(
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, curves in ((left, chosen), (right, held_out)):
-        for (source, tries), (colour, style), marker in zip(curves.items(), CURVES, "D^so", strict=True):
-            low, middle, high = torch.tensor(tries).quantile(torch.tensor([0, 0.5, 1]), dim=0).tolist()
-            axis.fill_between(numbers, low, high, color=colour, alpha=0.15, linewidth=0)
-            axis.plot(numbers, middle, style, marker=marker, markersize=5, color=colour, label=source)
+        for (source, tries), curve, marker in zip(curves.items(), CURVES, "D^so", strict=True):
+            draw_band(axis, numbers, tries, curve, marker=marker, markersize=5, label=source)
         axis.set_xscale("log")
         axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
         axis.minorticks_off()

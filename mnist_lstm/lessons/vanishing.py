@@ -26,9 +26,10 @@ other paths lead through a hidden state. The first path is often called a highwa
 are open, but it is not the main road: over 27 steps the other paths together carry more, with half-open gates and with
 open ones. The highway says what does not vanish, not what dominates.
 
-After training. Training may close the way again. After 80 updates with Adam at 0.01, the gradient
-at the first step over that at the last has shrunk by a factor of more than 1,000 in an LSTM that started with them, and
-the loss is still at chance level. A gradient that arrives is not yet a network that learns.
+After training. Training may close the way again. After 80 updates with Adam at 0.01, the gradient at the first step
+over that at the last has shrunk by a factor of more than 1,000 in an LSTM that started with open gates, most of it
+within the last ten steps, and the loss is still at chance level. A gradient that arrives is not yet a network that
+learns.
 
 Exploding. With large weights the product grows instead: exponentially in an RNN, and far less in a GRU or an LSTM.
 Clipping scales down a gradient whose norm exceeds a limit and keeps its direction (Pascanu et al. 2013). It limits the
@@ -44,14 +45,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_lstm.console import track
 from mnist_lstm.lessons import Measure, Result, gradients, spread, table
 from mnist_lstm.lessons.memory import CHANCE_LOSS, draw_chance_level
 from mnist_lstm.lessons.options import Count, MemoryOptions, Rate, Size
-from mnist_lstm.plots.style import CURVES, finish
+from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 CELLS = ("RNN", "GRU", "LSTM")
 Losses = dict[str, dict[str, list[float]]]
@@ -205,16 +205,6 @@ def _maximum_slopes() -> dict[str, float]:
     return {name: float(torch.autograd.grad(y.sum(), x)[0].abs().max()) for name, y in curves.items()}
 
 
-def _band(
-    axis: Axes, x: Sequence[float], curves: Sequence[Sequence[float]], curve: tuple[str, str], label: str
-) -> None:
-    """Draw the median of curves over seeds, and a band from the lowest to the highest."""
-    colour, style = curve
-    values = torch.tensor(curves, dtype=torch.float64)  # (seeds, points)
-    axis.plot(x, values.quantile(0.5, dim=0), style, color=colour, linewidth=2, label=label)
-    axis.fill_between(x, values.amin(dim=0), values.amax(dim=0), color=colour, alpha=0.2, linewidth=0)
-
-
 def _draw_starts(starts: dict[str, list[dict[str, Any]]], options: Options) -> Figure:
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     axes = figure.subplots(1, 4, sharey=True)
@@ -224,10 +214,10 @@ def _draw_starts(starts: dict[str, list[dict[str, Any]]], options: Options) -> F
         own = [name for name in starts if name.startswith(f"{cell},")]
         for name, curve in zip(own, CURVES, strict=False):
             norms = [one["before"][::-1] for one in starts[name]]
-            _band(axis, distances, norms, curve, name.removeprefix(f"{cell}, "))
+            draw_band(axis, distances, norms, curve, linewidth=2, label=name.removeprefix(f"{cell}, "))
         finish(axis, title=f"{cell}, before training", **label)
     for name, curve in zip(TRAINED, CURVES, strict=False):
-        _band(axes[3], distances, [one["after"][::-1] for one in starts[name]], curve, name)
+        draw_band(axes[3], distances, [one["after"][::-1] for one in starts[name]], curve, linewidth=2, label=name)
     finish(axes[3], title=f"after {options.updates} updates", **label)
     for axis in axes:
         axis.set(ylabel="gradient norm", ylim=(1e-25, 1))
@@ -241,7 +231,7 @@ def _draw_paths(paths: dict[str, list[dict[str, list[float]]]]) -> Figure:
     for axis, (bias, ones) in zip(figure.subplots(1, 3, sharey=True), paths.items(), strict=True):
         distances = range(1, len(ones[0]["cell"]) + 1)
         for part, label, curve in zip(("cell", "others"), ("cell to cell", "other paths"), CURVES, strict=False):
-            _band(axis, distances, [one[part] for one in ones], curve, label)
+            draw_band(axis, distances, [one[part] for one in ones], curve, linewidth=2, label=label)
         labels = {"xlabel": "distance to the earlier cell state", "ylabel": "gradient norm of the last cell state"}
         finish(axis, title=f"LSTM, forget bias {bias}", yscale="log", **labels)
         axis.tick_params(labelleft=True)
@@ -253,11 +243,18 @@ def _draw_exploding(amplified: dict[str, list[list[float]]], losses: Losses, opt
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     norms, clipped = figure.subplots(1, 2)
     for (cell, ones), curve in zip(amplified.items(), CURVES, strict=False):
-        _band(norms, range(options.length), [one[::-1] for one in ones], curve, cell)
+        draw_band(norms, range(options.length), [one[::-1] for one in ones], curve, linewidth=2, label=cell)
     title = f"before training, orthogonal recurrent weights times {options.gain:g}"
     finish(norms, title=title, yscale="log", xlabel="distance from the last step", ylabel="gradient norm")
     for (name, rates), curve in zip(losses.items(), CURVES, strict=False):
-        _band(clipped, [float(rate) for rate in rates], list(zip(*rates.values(), strict=True)), curve, name)
+        draw_band(
+            clipped,
+            [float(rate) for rate in rates],
+            list(zip(*rates.values(), strict=True)),
+            curve,
+            linewidth=2,
+            label=name,
+        )
     draw_chance_level(clipped)
     title = f"an RNN after {options.clip_updates} updates"
     finish(clipped, title=title, xscale="log", yscale="log", xlabel="learning rate of SGD", ylabel="loss")

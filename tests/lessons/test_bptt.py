@@ -11,7 +11,7 @@ from mnist_lstm.network.model import RowLSTM
 @pytest.fixture(scope="module")
 def result() -> Result:
     return bptt.run(
-        bptt.Options(length=24, piece=6, steps=250, hidden_size=24, learning_rate=0.01, forget_bias=2, seeds=3)
+        bptt.Options(length=24, piece=6, updates=250, hidden_size=24, learning_rate=0.01, forget_bias=2, seeds=3)
     )
 
 

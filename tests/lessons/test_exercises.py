@@ -43,7 +43,7 @@ def test_exercise_by_hand_dz_f_from_four_numbers_of_the_sheet() -> None:
 
 def test_exercise_scratch_weights_of_32_units() -> None:
     """4 * (32 * 28 + 32 * 32 + 2 * 32) of the LSTM and 10 * 32 + 10 of the head."""
-    options = scratch.Options(hidden_size=32, steps=1, batch_size=8, dataset="digits", seeds=1)
+    options = scratch.Options(hidden_size=32, updates=1, batch_size=8, dataset="digits", seeds=1)
     trained = scratch.run(options).numbers["trained_weights"]
     assert trained["nn.LSTM"] == 4 * (32 * 28 + 32 * 32 + 2 * 32) + 10 * 32 + 10 == 8_266
     assert trained["weights not parameters"] == 10 * 32 + 10

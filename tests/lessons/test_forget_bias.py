@@ -10,7 +10,7 @@ STEPS = 200
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    options = Options(length=12, seeds=3, steps=STEPS, hidden_size=16, learning_rate=0.01)
+    options = Options(length=12, seeds=3, updates=STEPS, hidden_size=16, learning_rate=0.01)
     return forget_bias.run(options)
 
 

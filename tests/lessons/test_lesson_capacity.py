@@ -14,7 +14,7 @@ SEEDS = range(2)
 
 @pytest.fixture(scope="module")
 def seeds() -> list[dict[str, Any]]:
-    return [capacity.measure(capacity.Options(steps=250, batch_size=32), seed) for seed in SEEDS]
+    return [capacity.measure(capacity.Options(updates=250, batch_size=32), seed) for seed in SEEDS]
 
 
 def test_more_to_read_is_not_more_kept(seeds: list[dict[str, Any]]) -> None:
@@ -71,7 +71,7 @@ def test_bits_stored_is_the_sum_of_mutual_informations() -> None:
 
 def test_recall_is_measured_on_the_last_state_by_the_equations() -> None:
     """The logits of NumPy's LSTM in fp64 are those that are measured."""
-    model = capacity.train(capacity.Options(steps=3), "recall", 0, 4, 5).double()
+    model = capacity.train(capacity.Options(updates=3), "recall", 0, 4, 5).double()
     weights = {name: value.detach().numpy() for name, value in model.named_parameters()}
     bits = capacity.draw(6, 5, torch.Generator().manual_seed(2)).double()
     h = c = np.zeros((6, 4))
@@ -86,7 +86,7 @@ def test_recall_is_measured_on_the_last_state_by_the_equations() -> None:
 
 
 def test_run_reports_every_seed() -> None:
-    result = capacity.run(capacity.Options(steps=1, seeds=2))
+    result = capacity.run(capacity.Options(updates=1, seeds=2))
     assert {len(measure.values) for measure in result.measures} == {2}
     assert any(line.startswith("32 units, 16 bits") for line in result.lines)
     assert len(result.figure.axes) == 4
@@ -94,5 +94,5 @@ def test_run_reports_every_seed() -> None:
 
 def test_exercise_with_four_times_the_updates_32_units_hold_16_bits() -> None:
     """Exercise: is 9 of 16 bits the limit of 32 units? Train them for 1,200 updates instead of 300."""
-    model = capacity.train(capacity.Options(steps=1200), "recall", 0, 32, 16)
+    model = capacity.train(capacity.Options(updates=1200), "recall", 0, 32, 16)
     assert capacity.bits_stored(capacity.accuracies(model, 16, 0)) > 15

@@ -8,7 +8,7 @@ import torch
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import cells
 
-REDUCED: dict[str, Any] = {"steps": 67, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 2}
+REDUCED: dict[str, Any] = {"updates": 67, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_gated_cells_learn_sooner_than_an_rnn_at_its_best_rate(numbers: dict[str
     for name in ("GRU", "LSTM"):
         assert min(numbers["accuracy"][name]) > 0.7
     assert numbers["seeds_with_rnn_behind"] == REDUCED["seeds"]
-    assert {curve[-1][0] for tries in numbers["curves"].values() for curve in tries} == {REDUCED["steps"]}
+    assert {curve[-1][0] for tries in numbers["curves"].values() for curve in tries} == {REDUCED["updates"]}
     assert {len(tries) for tries in numbers["curves"].values()} == {REDUCED["seeds"]}
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import characters, text
 
-OPTIONS = characters.Options(steps=250, hidden_size=64, batch_size=16)
+OPTIONS = characters.Options(updates=250, hidden_size=64, batch_size=16)
 SEEDS = range(2)
 
 
@@ -144,7 +144,7 @@ def test_without_pydoc_data_the_error_says_what_to_do(monkeypatch: pytest.Monkey
 
 def test_run_reports_every_seed(ngrams: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(characters, "measure_ngrams", lambda documents: ngrams)
-    result = characters.run(characters.Options(steps=1, hidden_size=1, batch_size=1, seeds=2))
+    result = characters.run(characters.Options(updates=1, hidden_size=1, batch_size=1, seeds=2))
     assert {len(measure.values) for measure in result.measures} == {1, 2}
     assert len(result.figure.axes) == 3
 

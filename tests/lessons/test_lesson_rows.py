@@ -20,7 +20,7 @@ REDUCED: dict[str, Any] = {"dataset": "digits", "hidden_size": 24}
 def result() -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "READ", 60)
-        return rows.run(rows.Options(**REDUCED, steps=100, seeds=SEEDS))
+        return rows.run(rows.Options(**REDUCED, updates=100, seeds=SEEDS))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ SEEDS = 3
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    options = {"dataset": "digits", "steps": 120, "hidden_size": 24, "learning_rate": 0.01, "seeds": SEEDS}
+    options = {"dataset": "digits", "updates": 120, "hidden_size": 24, "learning_rate": 0.01, "seeds": SEEDS}
     return units.run(units.Options(**options))
 
 

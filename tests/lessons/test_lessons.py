@@ -22,7 +22,7 @@ from mnist_lstm.plots.style import CURVES
 
 REDUCED: dict[str, dict[str, Any]] = {
     "gates": {},
-    "scratch": {"steps": 100, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 2},
+    "scratch": {"updates": 100, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 2},
     "toy": {"seeds": 5},
 }
 
@@ -53,20 +53,20 @@ def test_help_shows_the_docstring(name: str, command: Command) -> None:
 
 TINY: dict[str, dict[str, Any]] = {
     "gates": {"firmness": 0.01},
-    "scratch": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "scratch": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
     "by-hand": {"row": 1, "hidden_size": 1, "seeds": 1},
-    "toy": {"seeds": 1, "steps": 1, "hidden_size": 1},
+    "toy": {"seeds": 1, "updates": 1, "hidden_size": 1},
     "sine": {"epochs": 1, "hidden_size": 1, "noise": 0, "ahead": 400, "seeds": 1},
     "vanishing": {"seeds": 1, "length": 1, "updates": 1, "clip_updates": 1, "hidden_size": 1, "batch_size": 1},
-    "forget-bias": {"length": 1, "seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "biases": [-1.5]},
-    "cells": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 4096, "dataset": "digits"},
-    "bptt": {"seeds": 1, "length": 3, "piece": 2, "steps": 1, "hidden_size": 1, "batch_size": 1},
-    "scan": {"seeds": 1, "side": 7, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
-    "surgery": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
-    "rows": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
-    "units": {"seeds": 1, "steps": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
-    "characters": {"seeds": 1, "steps": 1, "hidden_size": 1, "piece": 1, "batch_size": 1},
-    "capacity": {"seeds": 1, "steps": 1, "batch_size": 1},
+    "forget-bias": {"length": 1, "seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "biases": [-1.5]},
+    "cells": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 4096, "dataset": "digits"},
+    "bptt": {"seeds": 1, "length": 3, "piece": 2, "updates": 1, "hidden_size": 1, "batch_size": 1},
+    "scan": {"seeds": 1, "side": 7, "updates": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "surgery": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "rows": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "units": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "dataset": "digits"},
+    "characters": {"seeds": 1, "updates": 1, "hidden_size": 1, "piece": 1, "batch_size": 1},
+    "capacity": {"seeds": 1, "updates": 1, "batch_size": 1},
     "time-scales": {"gaps": [2, 3], "seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1},
     "gru": {"seeds": 1, "updates": 1, "hidden_size": 1, "batch_size": 1, "length": 1},
     "saving": {"seeds": 1, "updates": 1, "more": 1, "hidden_size": 1, "batch_size": 1},
@@ -209,7 +209,7 @@ def test_toy_learns_little_in_five_updates() -> None:
     assert numbers["loss_after_5"] > 0.9 * numbers["loss_at_start"]
     assert all(20 < steps < 300 for steps in numbers["updates_to_learn"])
     assert max(numbers["losses_at_start"]) < 0.8
-    assert run("toy", steps=5).numbers["updates_to_learn"] == [None] * 5
+    assert run("toy", updates=5).numbers["updates_to_learn"] == [None] * 5
 
 
 def test_cues_are_at_the_given_step() -> None:

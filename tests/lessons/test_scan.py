@@ -4,7 +4,7 @@ from mnist_lstm.lessons import scan
 
 
 def test_rows_and_columns_are_above_pixels_and_permuted_in_every_seed() -> None:
-    options = scan.Options(side=7, steps=100, hidden_size=24, learning_rate=0.01, dataset="digits", seeds=3)
+    options = scan.Options(side=7, updates=100, hidden_size=24, learning_rate=0.01, dataset="digits", seeds=3)
     result = scan.run(options)
     accuracy = result.numbers["accuracy"]
     for rows, columns, pixels, permuted in zip(*(accuracy[order] for order in scan.ORDERS), strict=True):
@@ -14,7 +14,7 @@ def test_rows_and_columns_are_above_pixels_and_permuted_in_every_seed() -> None:
 
 
 def test_seeds_differ_and_repeat() -> None:
-    tiny = {"side": 7, "steps": 2, "hidden_size": 4, "dataset": "digits"}
+    tiny = {"side": 7, "updates": 2, "hidden_size": 4, "dataset": "digits"}
     one, two, again = (scan.run(scan.Options(seeds=seeds, **tiny)).numbers["curves"] for seeds in (1, 2, 2))
     assert two == again
     assert {order: tries[:1] for order, tries in two.items()} == one

@@ -12,7 +12,7 @@ from mnist_lstm.network.model import RowLSTM
 
 @pytest.fixture(scope="module")
 def numbers() -> dict[str, Any]:
-    options = {"steps": 150, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 3}
+    options = {"updates": 150, "hidden_size": 24, "learning_rate": 0.01, "dataset": "digits", "seeds": 3}
     return surgery.run(surgery.Options(**options)).numbers
 
 
