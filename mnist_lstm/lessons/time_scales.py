@@ -195,10 +195,10 @@ def _draw_scales(trained: dict[int, dict[str, list[Training]]]) -> Figure:
                 shares = [1 - rank / len(scales) for rank in range(len(scales))]
                 label = start if index == 0 else ""
                 axis.step(sorted(scales), shares, style, where="pre", color=colour, linewidth=1, label=label)
-        axis.axvline(gap, color="0.5", linewidth=1)
+        axis.axvline(gap, color="0.5", linewidth=1, zorder=0)
         place = (gap, 0.02)
         axis.annotate(" the gap", place, xycoords=("data", "axes fraction"), color="0.4")
-        finish(axis, title=title, xscale="log", xlabel="time scale 1/(1 - f) in steps", ylim=(0, 1.02))
+        finish(axis, title=f"{title}, gap {gap}", xscale="log", xlabel="time scale 1/(1 - f) in steps", ylim=(0, 1.02))
         axis.set_ylabel("share of units with at least that")
         axis.tick_params(labelleft=True)
     left, right = (min(axis.get_xlim()[0] for axis in axes), max(axis.get_xlim()[1] for axis in axes))

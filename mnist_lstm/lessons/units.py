@@ -214,7 +214,10 @@ def _report(data: str, options: Options, numbers: dict[str, Any]) -> tuple[list[
 
 def _draw_portraits(portraits: Sequence[Portrait]) -> Figure:
     """Draw the activation of each unit over the rows, and the digits that excite it most with its row marked."""
-    title = "favourite class and row; on held-out digits: selectivity, share of the class; digits that excite it most"
+    title = (
+        "left: favourite class and row (line), selectivity, share of the class among as many held-out digits;\n"
+        "right: the nine held-out digits that excite the unit most"
+    )
     count = max(len(each.labels) for each in portraits)
     figure = Figure(figsize=(12, 1.9 * len(portraits)), layout="constrained")
     figure.suptitle(title, fontsize=11)
