@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from drawing import STROKES, draw, paper
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.inference import Classifier, load_classifier
@@ -183,6 +183,18 @@ def test_sheet_on_a_desk_is_found_in_the_hard_shadow_across_it(classifier: Class
 @pytest.mark.parametrize("brightness", [60, 150])
 def test_empty_sheet_on_a_desk_is_empty(classifier: Classifier, brightness: int) -> None:
     assert classifier(desk_with(np.full((260, 200), 235, np.uint8), brightness=brightness)).status == "empty"
+
+
+@pytest.mark.parametrize("side", [200, 280, 400])
+def test_straight_sided_hole_of_a_digit_is_no_sheet(classifier: Classifier, side: int) -> None:
+    """Its outline has four clear edges, but it is no brighter than what lies around the digit."""
+    picture = Image.new("L", (side, side), 255)
+    corners = [(0.32, 0.55), (0.68, 0.55), (0.68, 0.85), (0.32, 0.85), (0.32, 0.3), (0.5, 0.12)]
+    ImageDraw.Draw(picture).line(
+        [(side * x, side * y) for x, y in corners], fill=0, width=round(0.06 * side), joint="curve"
+    )
+    prediction = classifier(picture)
+    assert (prediction.digit, prediction.status) == (6, "ok")
 
 
 def test_sheet_that_is_cut_off_by_the_edge_of_the_picture_is_found() -> None:

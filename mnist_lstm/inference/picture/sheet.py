@@ -10,6 +10,7 @@ from mnist_lstm.inference.picture.corners import STEP, Corners, find_outlines
 from mnist_lstm.inference.picture.ink import Grey
 
 BORDER = 0.012  # share of the sheet's sides that is cut off with its edge
+DARK = 10 / 255  # grey level below which differences count little, as for the edges
 EDGED = 0.95  # share of the outline of a sheet along which there is an edge, at least
 
 
@@ -52,7 +53,17 @@ def find_sheets(grey: Grey) -> list[Sheet]:
     outlines = find_outlines(grey)
     # edges of objects, of pen strokes and of the grain of wood are not as straight, and seldom four
     certain = [o for o in outlines if o.sides == 4 and o.share > EDGED and o.step > 2 * STEP]
-    return [_flatten(grey, o.corners, is_certain=[o] == certain) for o in outlines]
+    return [_flatten(grey, o.corners, is_certain=[o] == certain and _stands_out(grey, o.corners)) for o in outlines]
+
+
+def _stands_out(grey: Grey, corners: Corners) -> bool:
+    """Return whether it is brighter between the corners than around them, as it is not in the hole of a digit."""
+    inside = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), 1)
+    if inside.all():
+        return True
+    sheet, rest = (float(np.median(grey[inside == value])) for value in (1, 0))
+    return bool(np.log(sheet + DARK) - np.log(rest + DARK) > STEP)
 
 
 def _flatten(grey: Grey, corners: Corners, *, is_certain: bool) -> Sheet:
