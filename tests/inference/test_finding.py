@@ -156,7 +156,7 @@ def test_a_slice_counts_as_far_as_the_whole_is_doubted() -> None:
     assert share > 0.95
 
 
-@pytest.mark.parametrize("pair", [(7, 1), (4, 1)])
+@pytest.mark.parametrize("pair", [(7, 1), (4, 7)])
 def test_narrow_digits_that_touch_are_cut_beside_others(classifier: Classifier, pair: tuple[int, int]) -> None:
     size = (160, 420)
     ink = [draw(3, size=size, at=(35, 20)), draw(2, size=size, at=(35, 110)), draw(4, size=size, at=(35, 330))]
