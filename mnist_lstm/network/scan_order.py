@@ -34,12 +34,13 @@ def to_sequence(images: Tensor, order: ScanOrder) -> Tensor:
         return images.transpose(1, 2)
     pixels = images.flatten(1)  # (N, H * W)
     if order == "permuted":
-        pixels = pixels[:, permutation(pixels.shape[1]).to(images.device)]
+        pixels = pixels[:, permutation(pixels.shape[1], images.device)]
     return pixels.unsqueeze(2)
 
 
 @functools.cache
-def permutation(pixels: int) -> Tensor:
-    """Return the order of ``permuted``: int64 ``(pixels,)``, each number once."""
+def permutation(pixels: int, device: torch.device | None = None) -> Tensor:
+    """Return the order of ``permuted`` on a device: int64 ``(pixels,)``, each number once."""
     # the stream of NumPy's legacy generator is frozen (NEP 19); PyTorch's generators give no such promise
-    return torch.from_numpy(np.random.RandomState(PERMUTATION_SEED).permutation(pixels).astype(np.int64))
+    order = np.random.RandomState(PERMUTATION_SEED).permutation(pixels).astype(np.int64)
+    return torch.from_numpy(order).to(device)

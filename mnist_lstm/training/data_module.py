@@ -48,7 +48,9 @@ class DigitImages(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return a whole batch by one indexing operation; `DataLoader` prefers this to N single items."""
-        index = torch.from_numpy(np.array(indices)).to(self.images.device)
+        index = torch.from_numpy(np.array(indices))
+        if self.images.is_cuda:
+            index = index.pin_memory().to(self.images.device, non_blocking=True)  # without waiting for the steps before
         return self.images.index_select(0, index), None if self.labels is None else self.labels.index_select(0, index)
 
 
