@@ -21,6 +21,11 @@ from mnist_lstm.data.datasets import load_sklearn_digits
 REPOSITORY = Path(__file__).parent.parent
 REAL_ARCHIVES = os.environ.get("MNIST_LSTM_ARCHIVES")
 TRAIN_SIZE, VAL_SIZE, TEST_SIZE = 400, 50, 100
+GPU_MARKS = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU"),
+)
+"""Of tests that need one; ``pytest -m gpu`` runs these and no others."""
 
 torch.set_num_threads(1)  # networks this small do not gain from threads
 

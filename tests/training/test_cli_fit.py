@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY, TEST_SIZE, Command, Evil, fail, succeed, write_archive
+from conftest import GPU_MARKS, REPOSITORY, TEST_SIZE, Command, Evil, fail, succeed, write_archive
 from drawing import draw
 from lightning.pytorch import Callback, Trainer
 from PIL import Image
@@ -428,10 +428,14 @@ def test_a_non_finite_loss_exits_with_code_1(fit: Command) -> None:
     assert "Traceback" not in out + err
 
 
-@pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = [
+    pytest.param(path, id=path.stem, marks=GPU_MARKS if "gpu" in path.stem else ())
+    for path in sorted((REPOSITORY / "configs").glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_every_config_passes_a_fast_dev_run(fit: Command, config: Path) -> None:
-    if "gpu" in config.name and not torch.cuda.is_available():
-        pytest.skip("this machine has no GPU")
     succeed(fit, "--config", config, "--trainer.fast_dev_run=true")
     assert not Path("runs").exists()
 
