@@ -3,12 +3,13 @@
 python scripts/benchmark.py train                                              64 units, batches of 64, float32
 python scripts/benchmark.py train --batch_size 256 --precision bf16-mixed
 python scripts/benchmark.py train --hidden_size 128 --bidirectional --batch_size 128     the default network
+python scripts/benchmark.py train --accelerator gpu --hidden_size 128 --bidirectional --batch_size 1024
+python scripts/benchmark.py goal --config configs/gpu_mixed.yaml               seconds to 99 %
 python scripts/benchmark.py race                                               to the tutorials' accuracy
 python scripts/benchmark.py infer                                              10,000 images
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
 python scripts/benchmark.py startup                                            whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
-python scripts/benchmark.py gpu                                                one CUDA GPU
 
 Ratios are medians over rounds, with minimum and maximum. --output FILE also writes all times as JSON.
 """
@@ -27,12 +28,12 @@ from mnist_lstm.files import refuse_existing
 
 SUBJECTS = {
     "train": "an epoch of fit against a bare loop, its limit, and the tutorials' loop",
+    "goal": "seconds of training to 99 % validation accuracy",
     "race": "fit to the accuracy of one epoch of the tutorials' loop",
     "infer": "classify many images against the network alone",
     "augment": "distort, deskew and gradient features against torchvision, Kornia and a training step",
     "startup": "whole processes against import torch",
     "scale": "time and memory against batch, units, layers, steps and images",
-    "gpu": "training on one CUDA GPU",
 }
 
 
@@ -60,18 +61,26 @@ def _parser() -> argparse.ArgumentParser:
     subjects = parser.add_subparsers(dest="subject", required=True)
     for name, text in SUBJECTS.items():
         add = subjects.add_parser(name, help=text, description=text).add_argument
-        add("--rounds", type=_positive, default=3 if name == "scale" else 5, help="measured rounds (%(default)s)")
+        add(
+            "--rounds",
+            type=_positive,
+            default=3 if name in ("goal", "scale") else 5,
+            help="measured rounds (%(default)s)",
+        )
         add("--output", type=Path, metavar="FILE", help="new JSON file for all times")
         if name not in ("startup", "scale"):
             add("--data_dir", type=_folder, default="data", help="folder of MNIST, filled if need be (data)")
-        if name in ("train", "gpu"):
+        if name == "train":
             add("--hidden_size", type=_positive, default=64, help="units (64)")
             add("--batch_size", type=_positive, default=64, help="images per step (64)")
             add("--bidirectional", action="store_true", help="read in both directions")
             add("--steps", type=_positive, help="steps per epoch (all)")
-        if name == "train":
+            add("--accelerator", choices=("cpu", "gpu"), default="cpu", help="gpu: by configs/gpu*.yaml (cpu)")
             add("--precision", choices=("32-true", "bf16-mixed"), default="32-true", help="of fit and the bare loop")
             add("--no-tutorial", dest="tutorial", action="store_false", help="leave the tutorials' loop out")
+        if name == "goal":
+            add("--config", action="append", default=[], metavar="FILE", help="as of fit, also several times")
+            add("--share", type=float, default=0.99, help="accuracy to reach (0.99)")
         if name in ("infer", "scale"):
             add("--ckpt_path", metavar="FILE", help="checkpoint (the weights of the package)")
         if name == "infer":

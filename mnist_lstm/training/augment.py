@@ -47,7 +47,7 @@ def _spread(size: int, like: Tensor) -> Tensor:
 def _thicken(images: Tensor) -> Tensor:
     """Blend each image with its dilation or its erosion: ``(N, 1, H, W)`` to the same."""
     share = _uniform(images, THICKNESS).view(-1, 1, 1, 1)
-    sign = torch.where(share > 0, 1.0, -1.0)  # eroding ink is dilating paper
+    sign = share.sign()  # eroding ink is dilating paper
     return images.lerp(_dilate(images * sign) * sign, share.abs())
 
 

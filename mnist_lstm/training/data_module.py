@@ -1,6 +1,6 @@
 """`MNISTDataModule`: from the arrays of a data set to batches on the device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ class MNISTDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.predict_images = Path(predict_images).expanduser() if predict_images else None
         self.fallback_reason = ""  # why auto fell back to digits, if it did
+        self.distort: Callable[[Tensor], Tensor] = distort  # what augment does; CUDAGraphs replaces it
         self._shuffling = torch.Generator()
         self._parts: dict[str, DigitImages] = {}
 
@@ -182,7 +183,7 @@ class MNISTDataModule(LightningDataModule):
         """Distort and normalise the images on their device: uint8 to float32."""
         images, labels = batch
         if self.hparams["augment"] and self.trainer is not None and self.trainer.training:
-            images = distort(images)
+            images = self.distort(images)
         return normalise(images), labels
 
     def state_dict(self) -> dict[str, Any]:

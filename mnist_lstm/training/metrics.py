@@ -1,5 +1,6 @@
 """What the steps since the last log line did, at next to no cost per step."""
 
+import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class IntervalMetrics:
         self._loss: Tensor | float = 0.0
         self._correct: Tensor | int = 0
         self._digits: Tensor | int = 0
+        self.grad_norm: Tensor | None = None  # of the last step, before clipping
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits ``(N, num_classes)`` and labels ``(N,)``."""
@@ -37,6 +39,12 @@ class IntervalMetrics:
         self._digits = self._digits + (labels != NO_DIGIT).sum()
 
     def compute(self) -> dict[str, float]:
-        """Return mean loss per batch and accuracy on digits, 0 to 1, of the interval, which must have a batch."""
-        digits = max(1, int(self._digits))  # a small batch may be all letters and scribbles
-        return {"train/loss": float(self._loss) / self.batches, "train/acc": int(self._correct) / digits}
+        """Return mean loss per batch and accuracy on digits, 0 to 1, of the interval, which must have a batch.
+
+        And the norm of the gradient, if there is one. All are read at once: a GPU is waited for at each reading.
+        """
+        tensors = [self._loss, self._correct, self._digits, *([] if self.grad_norm is None else [self.grad_norm])]
+        loss, correct, digits, *norm = torch.stack([torch.as_tensor(value).float() for value in tensors]).tolist()
+        digits = max(1, digits)  # a small batch may be all letters and scribbles
+        values = {"train/loss": loss / self.batches, "train/acc": correct / digits}
+        return values | ({"train/grad_norm": norm[0]} if norm else {})

@@ -84,7 +84,8 @@ class DigitClassifier(LightningModule):
         """Attach what each fit of this module needs: exact resume, and a check of the loss."""
         return [ExactResume(), TrainingMonitor()]
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean loss, logits ``(N, 10)`` and labels ``(N,)`` of a batch."""
         images, labels = batch  # (N, 28, 28), (N,)
         if labels is None:
             raise InputError("training and evaluation need labels")
@@ -97,7 +98,7 @@ class DigitClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         self._coming_step = self.global_step + 1
-        loss, logits, labels = self._step(batch)
+        loss, logits, labels = self.compute_loss(batch)
         self.interval.update(loss, logits, labels)
         return loss
 
@@ -110,12 +111,13 @@ class DigitClassifier(LightningModule):
         # gradient accumulation: several batches make one step
         if self.global_step == self._coming_step and logs_at(self.trainer, self._coming_step):
             # a metric on the progress bar is read at every step, and a GPU would have to be waited for
-            self.log_dict(self.interval.compute(), prog_bar=self.device.type == "cpu")
+            values = {name: torch.tensor(value) for name, value in self.interval.compute().items()}
+            self.log_dict(values, prog_bar=self.device.type == "cpu")
             self.interval.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log loss and accuracy; return the logits for callbacks that draw them."""
-        loss, logits, labels = self._step(batch)
+        loss, logits, labels = self.compute_loss(batch)
         self.val_acc.update(logits, labels)
         self.log("val/loss", loss, batch_size=len(labels))
         self.log("val/acc", self.val_acc, prog_bar=True)
@@ -123,7 +125,7 @@ class DigitClassifier(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy, and update the confusion matrix."""
-        loss, logits, labels = self._step(batch)
+        loss, logits, labels = self.compute_loss(batch)
         self.test_acc.update(logits, labels)
         self.test_confusion.update(logits, labels)
         self.log("test/loss", loss, batch_size=len(labels))
@@ -169,6 +171,6 @@ class DigitClassifier(LightningModule):
         if is_logged or (limit < math.inf and not by_value):
             norm = torch.nn.utils.clip_grad_norm_(weights, math.inf if by_value else limit)
             if is_logged:
-                self.log("train/grad_norm", norm)
+                self.interval.grad_norm = norm
         if by_value and limit < math.inf:
             torch.nn.utils.clip_grad_value_(weights, limit)

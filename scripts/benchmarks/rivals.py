@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mnist_lstm.data.format import normalise
 from mnist_lstm.network.model import RowLSTM
+from mnist_lstm.training.callbacks import graphs
 
 ENDS = 20
 """Steps at either end of a run whose mean losses are compared."""
@@ -96,16 +97,49 @@ class BareLoop:
         wait_for(self.device)
         start = time.perf_counter()
         for images, labels in batches:
-            with torch.autocast(self.device.type, torch.bfloat16) if self.mixed else contextlib.nullcontext():
-                loss = F.cross_entropy(self.network(images), labels)
-            self.optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            losses.append(self._propagate(images, labels))
             self.optimizer.step()
-            losses.append(loss.detach())
         wait_for(self.device)
         seconds = time.perf_counter() - start
         check_that_it_learns("the bare loop", torch.stack(losses).tolist())
         return seconds
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        # without a cache of weights, as in Lightning
+        mixed = torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
+        with mixed if self.mixed else contextlib.nullcontext():
+            return F.cross_entropy(self.network(images), labels)
+
+    def _propagate(self, images: Tensor, labels: Tensor) -> Tensor:
+        loss = self._loss(images, labels)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+
+class GraphLoop(BareLoop):
+    """The bare loop, which replays loss and gradients of batches of one size as a CUDA graph; ``fit`` does so too."""
+
+    def capture(self, images: Tensor, labels: Tensor) -> None:
+        """Capture for batches like this one."""
+        self._images, self._labels = images.clone(), labels.clone()
+        self._weights = list(self.network.parameters())
+
+        def run() -> tuple[Tensor, ...]:
+            loss = self._loss(self._images, self._labels)
+            return loss.detach(), *torch.autograd.grad(loss, self._weights)
+
+        self._replay, (self._result, *self._gradients) = graphs.capture(run)
+
+    def _propagate(self, images: Tensor, labels: Tensor) -> Tensor:
+        if len(images) != len(self._images):
+            return super()._propagate(images, labels)
+        self._images.copy_(images)
+        self._labels.copy_(labels)
+        self._replay()
+        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+            weight.grad = gradient
+        return self._result.clone()
 
 
 def wait_for(device: torch.device) -> None:

@@ -4,6 +4,7 @@
 its progress is a bar, elsewhere one line per epoch. Between two epochs of ``fit`` runs one of each rival:
 
     the bare loop      a plain PyTorch loop: same images in memory, same network, optimizer, precision and threads
+    ... with graphs    on a GPU: the bare loop whose loss and gradients are a CUDA graph, as they are in ``fit``
     the limit          network and optimizer on one and the same batch, for as many steps
     the tutorial loop  torchvision's MNIST and ToTensor through a DataLoader, batches of 64, Adam, float32; on all
                        60,000 images, where the others train on 55,000; on all threads and on one. It reads inputs from
@@ -13,6 +14,8 @@ its progress is a bar, elsewhere one line per epoch. Between two epochs of ``fit
 import argparse
 import tempfile
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,17 +23,21 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from benchmarks import measure, rivals
+from mnist_lstm.errors import InputError
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.training import run as training
 from mnist_lstm.training.cli import MNISTCLI
 from mnist_lstm.training.data_module import DigitImages
 from mnist_lstm.training.quiet import quiet_lightning
 
+CONFIGS = Path(__file__).parents[2] / "configs"
+GPU_CONFIGS = {"32-true": "gpu.yaml", "bf16-mixed": "gpu_mixed.yaml"}
 LEARNING_RATE = 6e-3
 
 STEPS, PAUSE = "fit: its steps", "fit: its pause between epochs"
 EPOCH = "fit: its epoch with validation and checkpoints"
-BARE, LIMIT, TUTORIAL, ONE_THREAD = "the bare loop", "the limit", "the tutorial loop", "... on one thread"
+BARE, GRAPHED, LIMIT = "the bare loop", "... with graphs", "the limit"
+TUTORIAL, ONE_THREAD = "the tutorial loop", "... on one thread"
 
 
 class Rounds(Checkpoint):  # Lightning calls callbacks of this type last, so that an epoch includes all others
@@ -80,9 +87,14 @@ class Rounds(Checkpoint):  # Lightning calls callbacks of this type last, so tha
         assert digits.labels is not None
         assert isinstance(network, RowLSTM)
         steps = int(trainer.num_training_batches)
+        images, labels, size = digits.images, digits.labels, self.options.batch_size
+        same = (network, LEARNING_RATE, self.options.precision, pl_module.device)
         for name, batches in ((BARE, rivals.shuffled), (LIMIT, rivals.fixed)):
-            bare = rivals.BareLoop(network, LEARNING_RATE, self.options.precision, pl_module.device)
-            self._note(name, bare.run(batches(digits.images, digits.labels, self.options.batch_size, steps)))
+            self._note(name, rivals.BareLoop(*same).run(batches(images, labels, size, steps)))
+        if self.options.accelerator == "gpu":
+            loop = rivals.GraphLoop(*same)
+            loop.capture(*next(rivals.fixed(images, labels, size, 1)))
+            self._note(GRAPHED, loop.run(rivals.shuffled(images, labels, size, steps)))
         self.facts = {"threads": torch.get_num_threads(), "weights": _size(network), "steps": steps}
         if self.options.tutorial:
             for name, number in ((TUTORIAL, self.options.all_threads), (ONE_THREAD, 1)):
@@ -95,6 +107,18 @@ class Rounds(Checkpoint):  # Lightning calls callbacks of this type last, so tha
         measured = self.times.setdefault(name, [])
         if self._round:  # the first warms up
             measured.append(seconds)
+
+
+class SyncWarnings(Callback):
+    """Let PyTorch warn whenever the host waits for the GPU, from the first step of an epoch to its validation."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Switch the warnings on."""
+        torch.cuda.set_sync_debug_mode("warn")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Switch them off."""
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class WatchedCLI(MNISTCLI):
@@ -137,16 +161,27 @@ def fit_args(options: argparse.Namespace) -> list[str]:
         *("--model.learning_rate", str(LEARNING_RATE)),
         *("--trainer.precision", options.precision),
         *("--trainer.max_epochs", str(options.rounds + 1)),
+        *("--trainer.check_val_every_n_epoch", "1"),
         *("--pictures_every_n_epochs", "0"),
         *limit,
     ]
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print; return the results."""
+    """Measure and print; return the results.
+
+    Raises:
+        InputError: a GPU is asked for, and there is no CUDA GPU.
+    """
     options.all_threads = torch.get_num_threads()
     rounds = Rounds(options)
-    run_fit(["--trainer.accelerator", "cpu", *fit_args(options)], rounds)
+    hardware = ["--trainer.accelerator", "cpu"]
+    if options.accelerator == "gpu":
+        if not torch.cuda.is_available():
+            raise InputError("--accelerator gpu: PyTorch sees no CUDA GPU on this machine")
+        options.tutorial = False
+        hardware = ["--config", str(CONFIGS / GPU_CONFIGS[options.precision])]
+    run_fit([*hardware, *fit_args(options)], rounds)
     facts, times = rounds.facts, rounds.times
     print(
         f"{options.hidden_size} units{' in both directions' if options.bidirectional else ''}, batches of "
@@ -155,7 +190,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     pairs = [(STEPS, BARE), (EPOCH, BARE), (BARE, LIMIT), (PAUSE, STEPS)]
     pairs += [(EPOCH, TUTORIAL), (EPOCH, ONE_THREAD)] if options.tutorial else []
-    return {**facts, "times": times, "ratios": measure.report(times, pairs)}
+    pairs += [(STEPS, GRAPHED), (BARE, GRAPHED)] if GRAPHED in times else []
+    results = {**facts, "times": times, "ratios": measure.report(times, pairs)}
+    if options.accelerator == "gpu":
+        results["waits"], steps = _count_waits([*hardware, *fit_args(options), "--trainer.max_epochs", "1"])
+        print(f"  the host waited {results['waits']} times for the GPU in {steps} steps; one step in 50 is logged")
+    return results
+
+
+def _count_waits(args: list[str]) -> tuple[int, int]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = run_fit(args, SyncWarnings())
+    return sum("synchroniz" in str(warning.message) for warning in caught), fitted.trainer.global_step
 
 
 def _size(network: torch.nn.Module) -> int:

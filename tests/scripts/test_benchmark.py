@@ -132,29 +132,44 @@ def test_race_compares_accuracies(benchmark, data_dir: str) -> None:
     assert {name: len(shares) for name, shares in result["accuracies"].items()} == {"fit": 1, "the tutorial loop": 1}
 
 
-@pytest.mark.slow
-def test_gpu_measures_both_configs(benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import gpu
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_train_on_a_gpu_takes_the_config_of_the_precision_and_counts_waits(
+    benchmark, data_dir: str, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    from benchmarks import train
 
     # the CPU in the place of a GPU: what is run and returned is the same
-    for name in ("gpu", "gpu_mixed"):
-        Path(f"{name}.yaml").write_text("trainer: {accelerator: cpu, max_epochs: 1}")
-    monkeypatch.setattr(gpu, "CONFIGS", Path.cwd())
-    monkeypatch.setattr(gpu, "_kernels", lambda dtype: {"cudnn": True, "launches": 1})
-    cuda = SimpleNamespace(is_available=lambda: True, set_sync_debug_mode=lambda mode: None)
-    monkeypatch.setattr(gpu, "torch", SimpleNamespace(cuda=cuda))
-    assert benchmark.main(["gpu", "--rounds", "1", "--data_dir", data_dir, "--output", "gpu.json"]) == 0
+    for name in train.GPU_CONFIGS.values():
+        Path(name).write_text("trainer: {accelerator: cpu}")
+    monkeypatch.setattr(train, "CONFIGS", Path.cwd())
+    modes: list[str] = []
+    cuda = SimpleNamespace(is_available=lambda: True, set_sync_debug_mode=modes.append)
+    fake = SimpleNamespace(cuda=cuda, get_num_threads=torch.get_num_threads)
+    monkeypatch.setattr(train, "torch", fake)
+    monkeypatch.setattr(train.rivals.graphs, "capture", lambda run: (lambda: None, run()))
+    args = ["train", "--accelerator", "gpu", "--precision", precision, "--rounds", "1", "--data_dir", data_dir]
+    assert benchmark.main([*args, "--output", "gpu.json"]) == 0
     result = json.loads(Path("gpu.json").read_text(encoding="utf-8"))
-    assert result["kernels"].keys() == {"32-true", "bf16-mixed", "16-mixed"}
-    for name in ("gpu", "gpu_mixed"):
-        assert {row["over"] for row in result[name]["ratios"]} == {"the bare loop", "the limit"}
-        assert (result[name]["waits"], result[name]["steps"]) == (0, 3), "350 images in batches of 128"
+    assert {row["over"] for row in result["ratios"]} == {"the bare loop", "... with graphs", "the limit", train.STEPS}
+    assert (result["waits"], result["steps"]) == (0, 6), "350 images in batches of 64"
+    assert modes == ["warn", "default"]
+
+
+def test_goal_stops_at_the_first_validation_that_reaches_it(benchmark, data_dir: str) -> None:
+    Path("own.yaml").write_text("trainer: {accelerator: cpu, max_epochs: 3}\nmodel: {hidden_size: 8}\n")
+    args = ["goal", "--config", "own.yaml", "--rounds", "2", "--data_dir", data_dir]
+    for share, number, reached in (("0", 1, True), ("1.1", 3, False)):
+        assert benchmark.main([*args, "--share", share, "--output", f"{share}.json"]) == 0
+        result = json.loads(Path(f"{share}.json").read_text(encoding="utf-8"))
+        assert [len(accuracies) for accuracies in result["accuracies"]] == [number] * 2
+        assert [seconds is not None for seconds in result["seconds"]] == [reached] * 2
+        assert (result["median"] is not None) == reached
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["gpu", "--data_dir", "nowhere"], "no CUDA GPU"),
+        (["train", "--accelerator", "gpu"], "no CUDA GPU"),
         (["train", "--output", "there.json"], "--output there.json: exists"),
         (["scale", "--plot", "there.json"], "--plot there.json: exists"),
         (["infer", "--ckpt_path", "none.ckpt"], "none.ckpt"),

@@ -279,15 +279,24 @@ def test_last_fails_if_the_newest_run_has_no_checkpoint(fit: Command) -> None:
     assert re.search(f"{RUNS}/version_1, has no .* {RUNS}/version_0/checkpoints/last.ckpt", err)
 
 
-@pytest.mark.parametrize("option", ["--trainer.val_check_interval=0.5", "--trainer.check_val_every_n_epoch=2"])
-@pytest.mark.filterwarnings("ignore:.ModelCheckpoint.monitor='val/acc'.. could not find the monitored key")
-def test_resuming_is_exact_for_any_validation_interval(fit: Command, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "last"), [("--trainer.val_check_interval=0.5", 2), ("--trainer.check_val_every_n_epoch=2", 1)]
+)
+def test_resuming_is_exact_for_any_validation_interval(fit: Command, option: str, last: int) -> None:
     options = ("--model.dropout=0.3", "--model.num_layers=2", "--trainer.max_epochs=4", option, LOGGED)
     succeed(fit, *options)
     fit(*options, *stop_after(3))
     succeed(fit, *options, "--ckpt_path=last")
-    assert load(RUNS / "version_1/checkpoints/last.ckpt")["epoch"] == 2
+    assert load(RUNS / "version_1/checkpoints/last.ckpt")["epoch"] == last
     assert_same_weights(0, 2)
+
+
+def test_epochs_without_validation_are_kept_only_at_the_end(fit: Command) -> None:
+    out, _ = succeed(fit, "--trainer.check_val_every_n_epoch=2", "--trainer.max_epochs=3")
+    assert load(RUNS / "version_0/checkpoints/best.ckpt")["epoch"] == 1
+    assert load(RUNS / "version_0/checkpoints/last.ckpt")["epoch"] == 2
+    lines = re.findall("^epoch .*$", out, flags=re.MULTILINE)
+    assert ["val/acc" in line for line in lines] == [False, True, False]
 
 
 @pytest.mark.usefixtures("trained")

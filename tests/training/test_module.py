@@ -156,8 +156,8 @@ def test_a_schedule_needs_max_epochs_or_max_steps(data: MNISTDataModule) -> None
 
 def test_a_non_finite_loss_ends_the_run(data: MNISTDataModule) -> None:
     class Breaking(DigitClassifier):
-        def _step(self, batch):
-            loss, logits, labels = super()._step(batch)
+        def compute_loss(self, batch):
+            loss, logits, labels = super().compute_loss(batch)
             return (loss * float("nan") if self.global_step == 3 else loss), logits, labels
 
     with pytest.raises(TrainingError, match=r"nan at step 4 \(epoch 1\)"):

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keep ``best.ckpt``, the epoch with the highest validation accuracy.
+    """Keep ``best.ckpt``, the epoch with the highest validation accuracy, of those that are validated.
 
     A run resumed from a checkpoint writes to a folder of its own. It copies the best checkpoint so far, so that its
     best is the best of the whole training.
@@ -27,6 +27,11 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,  # only between two epochs can a run be resumed exactly
         )
         self._resumed_from = resumed_from
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after an epoch with validation."""
+        if is_validated(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the best checkpoint of the interrupted run, and take over its score."""
@@ -46,13 +51,27 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best."""
+    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best.
+
+    With ``check_val_every_n_epoch`` it is the latest of these epochs, and in the end the last.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after an epoch that is due."""
+        ends = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        if ends or trainer.should_stop or is_validated(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep nothing of the interrupted run."""
+
+
+def is_validated(trainer: Trainer) -> bool:
+    """Return whether the present epoch is one of those that are validated, if there is validation."""
+    return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
 class ExactResume(Callback):

@@ -49,7 +49,8 @@ class TrainingMonitor(Callback):
         self._images += len(batch[0])
         if is_new_step and logs_at(trainer, step):
             self._stop(trainer)
-            pl_module.log("train/images_per_second", self._images / self._seconds)
+            # a number would be copied to the device, and a GPU would be waited for
+            pl_module.log("train/images_per_second", torch.tensor(self._images / self._seconds))
             self._restart_clock()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import (
     RichProgressBarTheme,
 )
 
+from mnist_lstm.training.callbacks.checkpoints import is_validated
 from mnist_lstm.training.data_module import Batch
 
 LINE_EVERY_S = 20.0
@@ -88,7 +89,7 @@ class PlainProgress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch."""
         seconds = f"{time.monotonic() - self._epoch_start:.1f} s"
-        self._print_line(trainer, seconds, ("val/loss", "val/acc"))
+        self._print_line(trainer, seconds, ("val/loss", "val/acc") if is_validated(trainer) else ())
 
     def _print_line(self, trainer: Trainer, what: str, names: tuple[str, ...]) -> None:
         if not trainer.is_global_zero:
