@@ -152,7 +152,7 @@ def test_train_on_a_gpu_takes_the_config_of_the_precision_and_counts_waits(
     result = json.loads(Path("gpu.json").read_text(encoding="utf-8"))
     assert {row["over"] for row in result["ratios"]} == {"the bare loop", "... with graphs", "the limit", train.STEPS}
     assert (result["waits"], result["steps"]) == (0, 6), "350 images in batches of 64"
-    assert modes == ["warn", "default"]
+    assert modes == ["default", "warn", "default"], "the sanity check validates first"
 
 
 def test_goal_stops_at_the_first_validation_that_reaches_it(benchmark, data_dir: str) -> None:
