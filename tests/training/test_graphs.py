@@ -89,6 +89,7 @@ def test_nothing_is_captured_on_a_cpu(fit: Command, monkeypatch: pytest.MonkeyPa
         ("--model.scan_order=permuted", "--model.bidirectional=false"),
         ("--config", REPOSITORY / "configs/record.yaml", "--data.val_size=50"),
     ],
+    ids=["plain", "dropout", "on-device", "augment", "permuted", "record"],
 )
 @pytest.mark.parametrize("precision", [pytest.param(name, marks=GPU_MARKS) for name in ("32-true", "bf16-mixed")])
 def test_captured_steps_train_as_eager_ones(
