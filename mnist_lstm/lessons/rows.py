@@ -49,6 +49,7 @@ from mnist_lstm.data.format import PAPER, SIZE
 from mnist_lstm.lessons import Measure, Result, spread, table
 from mnist_lstm.lessons.digits import batches, load_train_and_val, train_on_batches
 from mnist_lstm.lessons.options import Count, DigitOptions
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, draw_band
 
@@ -118,19 +119,12 @@ def run(options: Options) -> Result:
     return _result(data, options, seen, accuracy)
 
 
-def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the log-odds ``(...)`` of classes ``(...)`` by their logits ``(..., 10)``."""
-    index = classes.unsqueeze(-1)
-    others = logits.scatter(-1, index, -torch.inf).logsumexp(dim=-1)
-    return logits.gather(-1, index).squeeze(-1) - others
-
-
 def influence(model: RowLSTM, images: Tensor) -> Influence:
     """Measure the influence of each row of images ``(N, 28, 28)`` on a network of one direction."""
     images = images.clone().requires_grad_()
     logits = model.head(model.rnn(images)[0])  # (N, 28, 10): the prediction after each row
     classes = logits[:, -1].argmax(dim=1)
-    odds = log_odds(logits, classes.unsqueeze(1).expand(-1, SIZE))  # (N, 28)
+    odds = log_odds(logits, classes.unsqueeze(1))  # (N, 28)
     matrix = images.new_zeros(SIZE, SIZE)
     gradient = torch.zeros_like(images)
     for row in range(SIZE):
