@@ -117,7 +117,13 @@ def measure(options: Options, seed: int) -> dict[str, Any]:
 
 
 def factor(norms: Sequence[float]) -> float:
-    """Fit norms by step ``(L,)`` with a constant factor per step back, without the last `SKIP` steps and the first."""
+    """Fit norms by step ``(L,)`` with a constant factor per step back, without the last `SKIP` steps and the first.
+
+    Raises:
+        InputError: a gradient is too small for a float64.
+    """
+    if 0 in norms:
+        raise InputError(f"--length {len(norms)}: a gradient is 0, too small for a float64; choose fewer steps")
     logs = [math.log(norm) for norm in norms[1 : len(norms) - SKIP]]
     return math.exp(-statistics.linear_regression(range(len(logs)), logs).slope)
 

@@ -58,6 +58,7 @@ from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
 STARTS = ("forget bias 1", "forget bias 5", "one time scale", "chrono")
+EPSILON = 2**-53  # what a float64 below 1 lacks to 1 at least
 MEASURED = 100  # sequences over which the gates are averaged
 
 
@@ -171,7 +172,8 @@ def time_scales(model: RowLSTM, sequences: Tensor) -> list[float]:
     """Return 1 / (1 - f) of each unit ``(H,)``, in steps, f averaged over steps and sequences ``(N, L, CUES)``."""
     gates = LSTM.like(model.rnn.double()).trace(sequences.double()).gates[0]
     model.float()
-    scales: list[float] = (1 / (1 - gates["f"].mean(dim=(0, 1)))).tolist()
+    kept = gates["f"].mean(dim=(0, 1)).clamp(max=1 - EPSILON)  # a gate may be 1 to the last digit
+    scales: list[float] = (1 / (1 - kept)).tolist()
     return scales
 
 
