@@ -14,13 +14,19 @@ import { SIZE } from "./deskew.js";
  */
 export function* readRowByRow(network, image) {
   const visible = 0.5 / 255 / network.std; // half a grey level; less is an effect of resampling
+  let probabilities;
+  let length = 0;
   for (let read = 1; read <= SIZE; read++) {
     // slant and centre are those of the rows read so far
     const sequence = network.sequence(image, read);
     // deskewing centres the ink, and so moves rows: none that has been read is cut off
     let end = SIZE * SIZE;
     while (end > 0 && Math.abs(sequence[end - 1] - network.paper) <= visible) end--;
-    yield network.classify(sequence, Math.max(read, Math.ceil(end / SIZE)));
+    const before = length;
+    length = Math.max(read, Math.ceil(end / SIZE));
+    // a blank row that makes the sequence no longer changes nothing
+    if (length !== before || !network.isBlank(image, read)) probabilities = network.classify(sequence, length);
+    yield probabilities;
   }
 }
 

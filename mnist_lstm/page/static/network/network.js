@@ -69,6 +69,18 @@ export class Network {
   }
 
   /**
+   * @param {Uint8Array} image (28 * 28), 0 paper to 255 ink
+   * @param {number} number of a row, or of a column if the network reads columns, from 1
+   */
+  isBlank(image, number) {
+    const byColumns = this.options.scan_order === "columns";
+    for (let n = 0; n < SIZE; n++) {
+      if (image[byColumns ? n * SIZE + number - 1 : (number - 1) * SIZE + n] !== 0) return false;
+    }
+    return true;
+  }
+
+  /**
    * @param {Float64Array} sequence (28, 28), from `sequence`
    * @returns {Float32Array} (28 * 28), the digit as it is read, upright again: 0 paper to 1 ink
    */
