@@ -45,9 +45,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re
 DECLARED = re.compile(r"^(?:async )?(?:function\*?|class|const|let|var) (\w+)", re.MULTILINE)
 
 
-def build_page(
-    network: RowLSTM, card: dict[str, Any], digits: npt.NDArray[np.uint8], temperature: float = 1.0
-) -> str:
+def build_page(network: RowLSTM, card: dict[str, Any], digits: npt.NDArray[np.uint8], temperature: float = 1.0) -> str:
     """Return the page's HTML.
 
     Args:

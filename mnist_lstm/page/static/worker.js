@@ -9,7 +9,7 @@
 import { readRowByRow, settlesAt } from "./network/beliefs.js";
 import { SIZE } from "./network/deskew.js";
 import { Network } from "./network/network.js";
-import { findDigits } from "./picture/drawing.js";
+import { readDrawing } from "./picture/reading.js";
 
 let network;
 let threshold = 0.5;
@@ -37,18 +37,25 @@ function readNewest() {
   const { id, image, drawing } = waiting;
   waiting = undefined;
   const start = performance.now();
-  const found = image ? { digits: 1, image: Uint8Array.from(image) } : findDigits(drawing);
+  const found = image ? readImage(Uint8Array.from(image)) : readDrawing(drawing, classify, threshold);
+  const isOne = found.status === "ok" || found.status === "unsure";
+  const probabilities = Float32Array.from(found.probabilities ?? new Float64Array(10));
+  const digit = isOne ? probabilities.indexOf(Math.max(...probabilities)) : null;
   const sequence = network.sequence(found.image);
-  const probabilities = Float32Array.from(network.classify(sequence));
-  const probability = Math.max(...probabilities);
-  const digit = found.digits === 1 ? probabilities.indexOf(probability) : null;
-  let status = probability >= threshold ? "ok" : "unsure";
-  if (found.digits !== 1) status = found.digits === 0 ? "empty" : "several";
   current = { id, image: found.image, sequence };
   const milliseconds = performance.now() - start;
+  const { status, image: seen } = found;
   const deskewed = network.asInk(sequence);
-  self.postMessage({ type: "answer", id, status, digit, probabilities, image: found.image, deskewed, milliseconds });
-  if (found.digits === 1) sendBeliefs(current, readRowByRow(network, found.image), []);
+  self.postMessage({ type: "answer", id, status, digit, probabilities, image: seen, deskewed, milliseconds });
+  if (isOne) sendBeliefs(current, readRowByRow(network, seen), []);
+}
+
+const classify = (image) => network.classify(network.sequence(image));
+
+/** Read a digit that is in MNIST's form already. */
+function readImage(image) {
+  const probabilities = classify(image);
+  return { status: Math.max(...probabilities) >= threshold ? "ok" : "unsure", image, probabilities };
 }
 
 /** Compute the beliefs row by row, and stop as soon as another drawing has come. */
