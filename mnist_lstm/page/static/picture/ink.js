@@ -6,6 +6,7 @@
 import { roundEven } from "./numbers.js";
 
 const SMOOTH_SIDE = 400; // longer side, in pixels, of a picture that is blurred by half a pixel, larger ones by more
+export const SOFT = 2; // pixels around a part that belong to the soft edge of its strokes
 const FLOOR = 0.025; // anything fainter is not ink
 
 /**
@@ -17,7 +18,7 @@ const FLOOR = 0.025; // anything fainter is not ink
 export function measureInk(drawing) {
   const side = Math.max(drawing.width, drawing.height);
   const kernel = side > SMOOTH_SIDE ? gaussian(side / (2 * SMOOTH_SIDE)) : [1];
-  const box = cropToInk(drawing, (kernel.length - 1) / 2);
+  const box = cropToInk(drawing, Math.max(SOFT, (kernel.length - 1) / 2));
   if (!box) return null;
   const { width, height } = box;
   const across = blurLines(box.strength, width, height, 1, width, kernel);
@@ -29,7 +30,7 @@ export function measureInk(drawing) {
   return { ...box, strength, strong, weak: Math.max(FLOOR, 0.45 * strong), whole };
 }
 
-/** Cut out the ink, with room for it to be blurred. */
+/** Cut out the ink, with room for the soft edges of its strokes. */
 function cropToInk({ width, height, ink }, margin) {
   let [left, top, right, bottom] = [width, -1, -1, -1];
   for (let y = 0, at = 0; y < height; y++) {
@@ -71,15 +72,16 @@ function blurLines(picture, length, lines, step, next, kernel) {
   const half = (kernel.length - 1) / 2;
   if (half === 0) return picture;
   const result = new Float64Array(picture.length);
-  for (let line = 0; line < lines; line++) {
-    for (let n = 0; n < length; n++) {
+  const line = new Float64Array(length + 2 * half);
+  for (let start = 0, n = 0; n < lines; n++, start += next) {
+    for (let k = -half; k < length + half; k++) {
+      const from = k < length ? Math.abs(k) : Math.max(0, 2 * (length - 1) - k);
+      line[k + half] = picture[start + from * step];
+    }
+    for (let to = 0; to < length; to++) {
       let sum = 0;
-      for (let k = -half; k <= half; k++) {
-        let from = Math.abs(n + k);
-        if (from >= length) from = Math.max(0, 2 * (length - 1) - from);
-        sum += kernel[k + half] * picture[line * next + from * step];
-      }
-      result[line * next + n * step] = sum;
+      for (let k = 0; k < kernel.length; k++) sum += kernel[k] * line[to + k];
+      result[start + to * step] = sum;
     }
   }
   return result;

@@ -1,16 +1,16 @@
 /**
- * Where does one digit end and the next begin? Every way to cut a line into digits, and the most likely one: the rules
- * of `mnist_lstm/inference/picture/lines.py`. A part that is too wide for one digit is cut where little ink crosses;
+ * Where does one digit end and the next begin? Every way to cut a line into digits: the rules of
+ * `mnist_lstm/inference/picture/lines.py`. A part that is too wide for one digit is cut where little ink crosses;
  * one piece or several in a row may then be a digit: a span. The network reads each of them.
  */
 
 import { toMnist } from "./form.js";
+import { SOFT } from "./ink.js";
 import { clamp, quantile, roundEven } from "./numbers.js";
 import { digitHeight, high, joined, wide } from "./pieces.js";
 
 const MAX_PIECES = 3; // parts of one digit side by side
 const NARROW = 0.55; // width of a part that may be two digits beside others, as a share of the width of a digit
-const SOFT = 2; // pixels around a part that belong to the soft edge of its strokes
 const OFF = 0.75; // how far at most a piece is above or below its line, in heights of a digit
 
 /** Sort pieces into lines from the top, each from left to right. */
@@ -143,52 +143,41 @@ function slice(part, from, to, isOwn, isCut) {
 
 /** Cut out the ink of a piece with the soft edges of its strokes and without its neighbours, as an MNIST image. */
 function cutOut(piece, { labels, strength, width, height }) {
-  const [left, top] = [Math.max(0, piece.left - SOFT), Math.max(0, piece.top - SOFT)];
-  const [right, bottom] = [Math.min(width, piece.right + SOFT), Math.min(height, piece.bottom + SOFT)];
-  const across = right - left;
-  const isCore = (x, y) => {
-    const isInSlice = !piece.isCut || (x >= piece.left && x < piece.right);
-    return isInSlice && piece.labels.includes(labels[y * width + x]);
-  };
-  const ink = new Float64Array(across * (bottom - top));
-  const core = [];
-  for (let y = top; y < bottom; y++) {
-    for (let x = left; x < right; x++) {
-      if (!isCore(x, y)) continue;
-      core.push(strength[y * width + x]);
-      for (let v = Math.max(top, y - SOFT); v <= Math.min(bottom - 1, y + SOFT); v++) {
-        for (let u = Math.max(left, x - SOFT); u <= Math.min(right - 1, x + SOFT); u++) {
-          const at = v * width + u;
-          if (labels[at] === 0 || isCore(u, v)) ink[(v - top) * across + u - left] = strength[at];
-        }
-      }
+  const left = Math.max(0, piece.left - SOFT);
+  const top = Math.max(0, piece.top - SOFT);
+  const across = Math.min(width, piece.right + SOFT) - left;
+  const down = Math.min(height, piece.bottom + SOFT) - top;
+  const [from, to] = piece.isCut ? [piece.left - left, piece.right - left] : [0, across];
+  const core = new Uint8Array(across * down);
+  for (let y = 0, at = 0; y < down; y++) {
+    for (let x = 0; x < across; x++, at++) {
+      const label = labels[(top + y) * width + left + x];
+      if (label && x >= from && x < to && piece.labels.includes(label)) core[at] = 1;
     }
   }
-  const usual = quantile(Float64Array.from(core), 0.7);
+  const isNear = widened(widened(core, across, down, 1, across), down, across, across, 1);
+  const ink = new Float64Array(core.length);
+  const inner = [];
+  for (let at = 0; at < core.length; at++) {
+    if (!isNear[at]) continue;
+    const pixel = (top + Math.floor(at / across)) * width + left + (at % across);
+    if (core[at]) inner.push(strength[pixel]);
+    if (core[at] || labels[pixel] === 0) ink[at] = strength[pixel];
+  }
+  const usual = quantile(Float64Array.from(inner), 0.7);
   for (let at = 0; at < ink.length; at++) ink[at] = clamp((ink[at] / usual - 0.08) / 0.92, 0, 1);
-  return toMnist(ink, across, bottom - top);
+  return toMnist(ink, across, down);
 }
 
-/**
- * The spans that are the most likely digits, and the share of this way in all ways. A way covers the line from left to
- * right. Its weight is the product of exp(-penalty) and, for each span, of how likely it is to be a digit at all.
- *
- * @param {{pieces: number, spans: object[]}} line from `findSpans`
- * @param {number[]} probabilities of the most likely digit of each span
- */
-export function bestPath({ pieces, spans }, probabilities) {
-  const best = Array.from({ length: pieces + 1 }, (_, n) => ({ cost: n ? Infinity : 0, path: [] }));
-  const total = best.map((_, n) => (n ? 0 : 1)); // weight of all ways to a place
-  const certain = new Map(spans.map(({ start, end }, n) => [`${start} ${end}`, probabilities[n]]));
-  const order = spans.map((_, n) => n).sort((a, b) => spans[a].end - spans[b].end);
-  for (const n of order) {
-    const { start, end, penalty, whole } = spans[n];
-    let weight = Math.exp(-penalty) * Math.max((probabilities[n] - 0.1) / 0.9, 1e-9);
-    if (whole) weight *= 1 - certain.get(whole.join(" "));
-    const cost = best[start].cost - Math.log(Math.max(weight, 1e-300));
-    total[end] += total[start] * weight;
-    if (cost < best[end].cost) best[end] = { cost, path: [...best[start].path, n] };
+/** Widen a mask along its lines of `length` pixels by the width of a soft edge. */
+function widened(mask, length, lines, step, next) {
+  const result = new Uint8Array(mask.length);
+  for (let line = 0; line < lines; line++) {
+    for (let n = 0; n < length; n++) {
+      if (!mask[line * next + n * step]) continue;
+      const end = Math.min(length - 1, n + SOFT);
+      for (let k = Math.max(0, n - SOFT); k <= end; k++) result[line * next + k * step] = 1;
+    }
   }
-  const { cost, path } = best[pieces];
-  return { path, share: Math.min(1, Math.exp(-cost) / Math.max(total[pieces], 1e-300)) };
+  return result;
 }

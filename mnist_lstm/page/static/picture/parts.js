@@ -20,43 +20,52 @@ import { quantile } from "./numbers.js";
  */
 export function findParts(ink) {
   const { width, height, strength, weak, strong } = ink;
-  const mask = Uint8Array.from(strength, (value) => (value > weak ? 1 : 0));
+  const mask = new Uint8Array(strength.length);
+  for (let at = 0; at < mask.length; at++) mask[at] = strength[at] > weak ? 1 : 0;
   const labels = new Int32Array(mask.length);
   const depths = squaredDistance(mask, width, height, true);
+  const pixels = new Int32Array(mask.length);
   const parts = [];
   for (let at = 0, label = 0; at < mask.length; at++) {
     if (!mask[at] || labels[at]) continue;
-    const pixels = fill(mask, labels, width, height, at, ++label);
-    if (pixels.length < 4 || !pixels.some((pixel) => strength[pixel] >= strong)) continue;
-    parts.push(measurePart(pixels, depths, label, ink));
+    const count = fill(mask, labels, width, height, at, ++label, pixels);
+    const own = pixels.subarray(0, count);
+    if (count < 4 || !own.some((pixel) => strength[pixel] >= strong)) continue;
+    parts.push(measurePart(own, depths, label, ink));
   }
   return { parts: parts.sort((a, b) => b.area - a.area), labels };
 }
 
-/** Give a number to all pixels that are connected with one, also over corners, and return them. */
-function fill(mask, labels, width, height, start, label) {
-  const pixels = [start];
+/** Give a number to all pixels that are connected with one, also over corners; list them, and return how many. */
+function fill(mask, labels, width, height, start, label, pixels) {
+  let count = 1;
+  pixels[0] = start;
   labels[start] = label;
-  for (let n = 0; n < pixels.length; n++) {
-    const x = pixels[n] % width;
-    const y = Math.floor(pixels[n] / width);
-    for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
-      for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
-        const at = v * width + u;
-        if (!mask[at] || labels[at]) continue;
-        labels[at] = label;
-        pixels.push(at);
+  for (let n = 0; n < count; n++) {
+    const at = pixels[n];
+    const x = at % width;
+    const first = at - x === 0 ? 0 : -width;
+    const last = at + width >= mask.length ? 0 : width;
+    for (let row = first; row <= last; row += width) {
+      for (let side = x === 0 ? 0 : -1; side <= 1 && x + side < width; side++) {
+        const other = at + row + side;
+        if (mask[other] === 0 || labels[other] !== 0) continue;
+        labels[other] = label;
+        pixels[count++] = other;
       }
     }
   }
-  return pixels;
+  return count;
 }
 
 function measurePart(pixels, depths, label, { left: x0, top: y0, width, whole }) {
-  let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
-  for (const at of pixels) {
-    const x = at % width;
-    const y = Math.floor(at / width);
+  let left = Infinity;
+  let top = Infinity;
+  let right = 0;
+  let bottom = 0;
+  for (let n = 0; n < pixels.length; n++) {
+    const x = pixels[n] % width;
+    const y = (pixels[n] - x) / width;
     if (x < left) left = x;
     if (x >= right) right = x + 1;
     if (y < top) top = y;

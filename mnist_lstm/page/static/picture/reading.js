@@ -5,8 +5,9 @@
 
 import { SIZE } from "../network/deskew.js";
 import { measureInk } from "./ink.js";
-import { bestPath, findSpans, sortIntoLines } from "./lines.js";
+import { findSpans, sortIntoLines } from "./lines.js";
 import { findParts, selectWriting } from "./parts.js";
+import { bestPath } from "./path.js";
 import { findPieces, high } from "./pieces.js";
 
 const DIGIT = 0.3; // probability of the most likely digit below which ink is no digit
