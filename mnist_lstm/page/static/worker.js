@@ -37,7 +37,7 @@ function readNewest() {
   const { id, image, drawing } = waiting;
   waiting = undefined;
   const start = performance.now();
-  const found = image ? readImage(Uint8Array.from(image)) : readDrawing(drawing, classify, threshold);
+  const found = image ? readDigit(Uint8Array.from(image)) : readDrawing(drawing, classify, threshold);
   const isOne = found.status === "ok" || found.status === "unsure";
   const probabilities = Float32Array.from(found.probabilities ?? new Float64Array(10));
   const digit = isOne ? probabilities.indexOf(Math.max(...probabilities)) : null;
@@ -53,7 +53,7 @@ function readNewest() {
 const classify = (image) => network.classify(network.sequence(image));
 
 /** Read a digit that is in MNIST's form already. */
-function readImage(image) {
+function readDigit(image) {
   const probabilities = classify(image);
   return { status: Math.max(...probabilities) >= threshold ? "ok" : "unsure", image, probabilities };
 }

@@ -5,12 +5,12 @@
 export const SIZE = 28;
 
 const MAX_SLANT = 1; // columns per row
-const SHARPNESS = -0.75; // of bicubic sampling, as in PyTorch
+const SAMPLING = -0.75; // of bicubic sampling, as in PyTorch
 
 /** Weights of the four pixels around a point that is a share `t` of a pixel after the second of them. */
 function setCubic(weights, t) {
-  const near = (x) => ((SHARPNESS + 2) * x - (SHARPNESS + 3)) * x * x + 1;
-  const far = (x) => ((SHARPNESS * x - 5 * SHARPNESS) * x + 8 * SHARPNESS) * x - 4 * SHARPNESS;
+  const near = (x) => ((SAMPLING + 2) * x - (SAMPLING + 3)) * x * x + 1;
+  const far = (x) => ((SAMPLING * x - 5 * SAMPLING) * x + 8 * SAMPLING) * x - 4 * SAMPLING;
   weights[0] = far(t + 1);
   weights[1] = near(t);
   weights[2] = near(1 - t);
