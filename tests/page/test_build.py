@@ -27,13 +27,18 @@ class Elements(html.parser.HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=False)
         self.found: list[tuple[str, dict[str, str | None], str]] = []
+        self.is_inside = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs), ""))
+        self.is_inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_inside = False
 
     def handle_data(self, data: str) -> None:
-        if self.found:
+        if self.is_inside:
             tag, attributes, text = self.found[-1]
             self.found[-1] = (tag, attributes, text + data)
 
