@@ -7,7 +7,6 @@
  */
 
 import { readRowByRow, settlesAt } from "./network/beliefs.js";
-import { SIZE } from "./network/deskew.js";
 import { Network } from "./network/network.js";
 import { readDrawing } from "./picture/reading.js";
 
@@ -20,7 +19,7 @@ self.onmessage = ({ data }) => {
   if (data.type === "load") {
     network = new Network(data.model);
     threshold = data.model.threshold;
-    network.classify(network.sequence(new Uint8Array(SIZE * SIZE))); // the first reading takes longer than others
+    warmUp();
     self.postMessage({ type: "ready" });
   } else if (data.type === "read") {
     // while one drawing is read, several may come in: only the newest is wanted, and it is there after this pause
@@ -69,4 +68,12 @@ function sendBeliefs(digit, rows, done) {
   }
   const beliefs = Float32Array.from(done);
   self.postMessage({ type: "beliefs", id: digit.id, beliefs, settles: settlesAt(beliefs) });
+}
+
+/** Read some bars of ink: a browser translates code to something faster only after it has run a few times. */
+function warmUp() {
+  const side = 450;
+  const ink = new Uint8Array(side * side);
+  for (let row = 100; row < 350; row++) ink.fill(255, row * side + 200, row * side + 230);
+  for (let n = 0; n < 4; n++) readDrawing({ width: side, height: side, ink }, classify, threshold);
 }

@@ -5,9 +5,10 @@
  *
  * @param {Uint8Array} mask (height, width), 1 inside
  * @param {boolean} isOutsideBeyond whether what is beyond the picture counts as outside
+ * @param {number} [every] only each row that is a multiple of it is computed, to save time; the others are 0
  * @returns {Float64Array} (height, width); Infinity where there is nothing outside
  */
-export function squaredDistance(mask, width, height, isOutsideBeyond) {
+export function squaredDistance(mask, width, height, isOutsideBeyond, every = 1) {
   const beyond = isOutsideBeyond ? 0 : Infinity;
   const down = new Float64Array(mask.length); // to the nearest pixel outside in the same column
   for (let x = 0; x < width; x++) {
@@ -20,8 +21,8 @@ export function squaredDistance(mask, width, height, isOutsideBeyond) {
     }
   }
   const result = new Float64Array(mask.length);
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
+  for (let y = 0; y < height; y += every) {
+    for (let x = 0, at = y * width; x < width; x++, at++) {
       if (!mask[at]) continue;
       let best = down[at] ** 2;
       const reach = Math.max(x + 1, width - x);

@@ -80,13 +80,16 @@ function isLargest(values, width, height, x, y) {
 /** Scale a digit to a 20-pixel box, and put its centre of mass to the centre of 28x28 pixels. */
 function place(levels, width, height) {
   const image = new Uint8Array(SIZE * SIZE);
-  let [left, top, right, bottom] = [width, height, -1, -1];
-  levels.forEach((level, at) => {
-    if (level === 0) return;
-    const x = at % width;
-    const y = Math.floor(at / width);
-    [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
-  });
+  let [left, top, right, bottom] = [width, -1, -1, -1];
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      if (levels[at] === 0) continue;
+      if (top < 0) top = y;
+      bottom = y;
+      if (x < left) left = x;
+      if (x > right) right = x;
+    }
+  }
   if (right < 0) return image;
   const wide = right + 1 - left;
   const high = bottom + 1 - top;

@@ -23,11 +23,19 @@ export function measureInk(drawing) {
   const { width, height } = box;
   const across = blurLines(box.strength, width, height, 1, width, kernel);
   const strength = blurLines(across, height, width, width, 1, kernel);
-  const inked = strength.filter((value) => value > FLOOR);
+  const inked = above(strength, FLOOR);
   if (inked.length < 4) return null;
   const strong = Math.max(1.2 * FLOOR, otsu(inked));
   const whole = { width: drawing.width, height: drawing.height };
   return { ...box, strength, strong, weak: Math.max(FLOOR, 0.45 * strong), whole };
+}
+
+/** Those of the values that are larger than a limit. */
+function above(values, limit) {
+  const result = new Float64Array(values.length);
+  let count = 0;
+  for (let n = 0; n < values.length; n++) if (values[n] > limit) result[count++] = values[n];
+  return result.subarray(0, count);
 }
 
 /** Cut out the ink, with room for the soft edges of its strokes. */

@@ -152,20 +152,21 @@ function cutOut(piece, { labels, strength, width, height }) {
   for (let y = 0, at = 0; y < down; y++) {
     for (let x = 0; x < across; x++, at++) {
       const label = labels[(top + y) * width + left + x];
-      if (label && x >= from && x < to && piece.labels.includes(label)) core[at] = 1;
+      if (label && x >= from && x < to && (label === piece.labels[0] || piece.labels.includes(label))) core[at] = 1;
     }
   }
   const isNear = widened(widened(core, across, down, 1, across), down, across, across, 1);
   const ink = new Float64Array(core.length);
-  const inner = [];
-  for (let at = 0; at < core.length; at++) {
-    if (!isNear[at]) continue;
-    const pixel = (top + Math.floor(at / across)) * width + left + (at % across);
-    if (core[at]) inner.push(strength[pixel]);
-    if (core[at] || labels[pixel] === 0) ink[at] = strength[pixel];
+  const inner = new Float64Array(core.length);
+  let count = 0;
+  for (let y = 0, at = 0; y < down; y++) {
+    for (let x = 0, pixel = (top + y) * width + left; x < across; x++, at++, pixel++) {
+      if (core[at]) inner[count++] = strength[pixel];
+      if (core[at] || (isNear[at] && labels[pixel] === 0)) ink[at] = strength[pixel];
+    }
   }
-  const usual = quantile(Float64Array.from(inner), 0.7);
-  for (let at = 0; at < ink.length; at++) ink[at] = clamp((ink[at] / usual - 0.08) / 0.92, 0, 1);
+  const usual = quantile(inner.subarray(0, count), 0.7);
+  for (let at = 0; at < ink.length; at++) if (ink[at] > 0) ink[at] = clamp((ink[at] / usual - 0.08) / 0.92, 0, 1);
   return toMnist(ink, across, down);
 }
 

@@ -6,6 +6,8 @@
 import { squaredDistance } from "./distance.js";
 import { quantile } from "./numbers.js";
 
+const SAMPLED = 4; // strokes are measured in each fourth row: they are much wider in a large drawing
+
 /**
  * A box, in pixels of the ink that was cut out, half-open: `left`, `top`, `right`, `bottom`. A part has `label` (its
  * number in `labels`), `area`, `stroke` (width where it is widest but for a tenth), `side` (the longer one) and `edges`
@@ -23,7 +25,8 @@ export function findParts(ink) {
   const mask = new Uint8Array(strength.length);
   for (let at = 0; at < mask.length; at++) mask[at] = strength[at] > weak ? 1 : 0;
   const labels = new Int32Array(mask.length);
-  const depths = squaredDistance(mask, width, height, true);
+  const every = height > 200 ? SAMPLED : 1;
+  const depths = squaredDistance(mask, width, height, true, every);
   const pixels = new Int32Array(mask.length);
   const parts = [];
   for (let at = 0, label = 0; at < mask.length; at++) {
@@ -63,6 +66,8 @@ function measurePart(pixels, depths, label, { left: x0, top: y0, width, whole })
   let top = Infinity;
   let right = 0;
   let bottom = 0;
+  let count = 0;
+  const measured = new Float64Array(pixels.length);
   for (let n = 0; n < pixels.length; n++) {
     const x = pixels[n] % width;
     const y = (pixels[n] - x) / width;
@@ -70,8 +75,9 @@ function measurePart(pixels, depths, label, { left: x0, top: y0, width, whole })
     if (x >= right) right = x + 1;
     if (y < top) top = y;
     if (y >= bottom) bottom = y + 1;
+    if (depths[pixels[n]] > 0) measured[count++] = Math.sqrt(depths[pixels[n]]);
   }
-  const stroke = 2 * quantile(Float64Array.from(pixels, (at) => Math.sqrt(depths[at])), 0.9);
+  const stroke = count ? 2 * quantile(measured.subarray(0, count), 0.9) : 2;
   const atEdge = [x0 + left === 0, y0 + top === 0, x0 + right === whole.width, y0 + bottom === whole.height];
   const side = Math.max(right - left, bottom - top);
   return { left, top, right, bottom, label, area: pixels.length, stroke, side, edges: atEdge.filter(Boolean).length };
