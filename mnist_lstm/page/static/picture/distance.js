@@ -5,7 +5,7 @@
  *
  * @param {Uint8Array} mask (height, width), 1 inside
  * @param {boolean} isOutsideBeyond whether what is beyond the picture counts as outside
- * @param {number} [every] only each row that is a multiple of it is computed, to save time; the others are 0
+ * @param {number} [every] only rows whose number is a multiple of it are computed, to save time; the others are 0
  * @returns {Float64Array} (height, width); Infinity where there is nothing outside
  */
 export function squaredDistance(mask, width, height, isOutsideBeyond, every = 1) {
