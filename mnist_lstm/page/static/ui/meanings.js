@@ -1,0 +1,45 @@
+/** What the values in the cells' equations are called, and what they are for, in plain words. */
+
+/** Gates are between 0 and 1; the other values may be below zero. */
+export const MEANINGS = {
+  lstm: {
+    i: { name: "input gate", isGate: true, text: "How much of the new idea is written down. Yellow: write it all." },
+    f: { name: "forget gate", isGate: true, text: "How much of the old memory is kept. Dark: forget it." },
+    g: { name: "new idea", isGate: false, text: "What this row would like to add to the memory, or take away." },
+    o: { name: "output gate", isGate: true, text: "How much of the memory is let out. Dark: keep it secret for now." },
+    c: { name: "memory", isGate: false, text: "What is kept from row to row. Stripes that go down are remembered things." },
+    h: { name: "what it says", isGate: false, text: "The part of the memory that the others can hear." },
+  },
+  gru: {
+    r: { name: "reset gate", isGate: true, text: "How much of the past it looks at to have a new idea." },
+    z: { name: "update gate", isGate: true, text: "How much of the past is kept. Dark: take the new idea instead." },
+    n: { name: "new idea", isGate: false, text: "What this row would like to put into the memory." },
+    h: { name: "what it says", isGate: false, text: "The memory, and what the others can hear, both in one." },
+  },
+  rnn: {
+    h: { name: "what it says", isGate: false, text: "All that it remembers. There are no gates: each row writes over it." },
+  },
+};
+
+/** What all units of a place do. */
+export function describePlace(layer, direction, word) {
+  const what = layer === 1 ? `looks at the ${word}s of the digit` : `listens to what layer ${layer - 1} says`;
+  const [start, end] = word === "row" ? ["top", "bottom"] : ["left", "right"];
+  const way = direction === "forward" ? `from the ${start} to the ${end}` : `from the ${end} to the ${start}`;
+  return `Layer ${layer} ${what}. This half of it goes ${way}.`;
+}
+
+/** @param {{cell, hidden_size, num_layers, bidirectional}} options of the network */
+export function introduceUnits(options, word) {
+  const places = options.num_layers * (options.bidirectional ? 2 : 1);
+  const count = options.hidden_size * places;
+  const what = {
+    lstm: "Each has a memory, and three gates that open and close: one to write, one to forget, one to speak.",
+    gru: "Each has a memory, and two gates that open and close.",
+    rnn: "Each remembers one number.",
+  }[options.cell];
+  return (
+    `The network is made of ${count} small units. ${what} In these maps every unit is a thin stripe from top to ` +
+    `bottom, beside the ${word} that was read.`
+  );
+}

@@ -1,0 +1,90 @@
+/** What the page says, in sentences. */
+
+const SURE = 0.9;
+const LIKELY = 0.5;
+
+/** A probability as a reader wants it: "99.9 %". */
+export function formatPercent(probability) {
+  if (probability >= 0.9995) return "100 %";
+  if (probability >= 0.99) return `${(100 * probability).toFixed(1)} %`;
+  if (probability < 0.005) return "0 %";
+  return `${Math.round(100 * probability)} %`;
+}
+
+const withArticle = (digit) => (digit === 8 ? "an 8" : `a ${digit}`);
+
+/** The digits, the most likely first. */
+export function byLikelihood(probabilities) {
+  return Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
+}
+
+/** @param {{status, digit, probabilities}} answer of the worker */
+export function describeAnswer({ status, digit, probabilities }) {
+  if (status === "empty") return "There is no digit to read yet.";
+  if (status === "several") return "This looks like more than one digit. It reads one at a time.";
+  const percent = formatPercent(probabilities[digit]);
+  if (status === "ok") return `It says ${digit}, and is ${percent} sure.`;
+  return `Perhaps ${withArticle(digit)}, but it is not sure: ${percent}.`;
+}
+
+/** @param {Float32Array} probabilities after the rows read so far */
+export function describeThought(probabilities) {
+  const [first, second] = byLikelihood(probabilities);
+  if (probabilities[first] >= SURE) return `It says ${first}.`;
+  if (probabilities[first] >= LIKELY) return `It thinks of ${withArticle(first)}.`;
+  if (probabilities[first] >= 0.3) return `Perhaps ${withArticle(first)}, perhaps ${withArticle(second)}.`;
+  return "It cannot tell yet.";
+}
+
+/**
+ * The story of a whole reading.
+ *
+ * @param {Float32Array} beliefs (28 * 10)
+ * @param {number} settles row from which on the answer stays, from 1
+ * @param {string} word row or column
+ */
+export function tellReading(beliefs, settles, word) {
+  const after = (row) => beliefs.subarray((row - 1) * 10, row * 10);
+  const [final] = byLikelihood(after(28));
+  const before = [];
+  for (let row = 1; row < settles; row++) {
+    const [best] = byLikelihood(after(row));
+    if (after(row)[best] >= LIKELY && best !== before.at(-1)) before.push(best);
+  }
+  const detours = before.filter((digit) => digit !== final);
+  const end = after(28)[final] >= LIKELY ? "stays with it" : "keeps leaning that way, without being sure";
+  const main = `After ${word} ${settles} it says ${final}, and ${end}.`;
+  if (detours.length === 0) return main;
+  const names = [...new Set(detours)].map(withArticle);
+  const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0];
+  return `${main} Before that it believed in ${list} for a while.`;
+}
+
+/** A number with its sign, and a true minus. */
+export function formatSigned(value) {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+}
+
+/**
+ * What one unit does at one row.
+ *
+ * @param {Object<string, number>} now its values by name
+ * @param {string} cell lstm, gru or rnn
+ */
+export function tellUnit(now, cell) {
+  const share = (value) => `${Math.round(100 * value)} %`;
+  if (cell === "lstm") {
+    return (
+      `keeps ${share(now.f)} of its old memory and writes down ${share(now.i)} of its new idea ` +
+      `(${formatSigned(now.g)}). Its memory is now ${formatSigned(now.c)}. It lets out ${share(now.o)}, and so it ` +
+      `says ${formatSigned(now.h)}.`
+    );
+  }
+  if (cell === "gru") {
+    return (
+      `looks at ${share(now.r)} of what it said before to have a new idea (${formatSigned(now.n)}). It keeps ` +
+      `${share(now.z)} of the old and takes ${share(1 - now.z)} of the new, and so it says ${formatSigned(now.h)}.`
+    );
+  }
+  return `says ${formatSigned(now.h)}.`;
+}
