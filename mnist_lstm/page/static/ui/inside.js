@@ -5,6 +5,8 @@ import { MapsView } from "./maps.js";
 import { describePlace, introduceUnits } from "./meanings.js";
 import { UnitView } from "./unit.js";
 
+const FEW = 32; // units that are drawn at first: all of them at once are too many to follow
+
 export class InsideView {
   /**
    * @param {object} model from the page's data
@@ -15,22 +17,29 @@ export class InsideView {
     const { options } = model;
     this.orders = model.units;
     this.word = word;
+    this.isTwoWay = options.bidirectional;
     this.playhead = playhead;
     this.places = [];
     this.layer = 1;
     this.direction = "forward";
-    this.chosen = null; // a unit, by its place in the order
+    this.chosen = null; // number of a unit
     byId("inside-intro").textContent = introduceUnits(options, word);
-    const listeners = { unit: (at) => this.choose(at), row: (row) => playhead.moveTo(row) };
+    this.few = Math.min(FEW, options.hidden_size);
+    this.amount = this.few;
+    const listeners = { unit: (at) => this.choose(this.order[at]), row: (row) => playhead.moveTo(row) };
     this.maps = new MapsView(options.cell, model.gates, listeners);
     this.unit = new UnitView(options.cell, model.gates, word);
     const layers = Array.from({ length: options.num_layers }, (_, n) => n + 1);
-    addChoices(byId("layers"), layers, (layer) => this.go(layer, this.direction));
+    addChoices(byId("layers"), layers, String, (layer) => this.go(layer, this.direction));
     const directions = options.bidirectional ? ["forward", "backward"] : ["forward"];
-    addChoices(byId("directions"), directions, (direction) => this.go(this.layer, direction));
-    const range = byId("unit");
-    range.max = options.hidden_size;
-    range.addEventListener("input", () => this.choose(Number(range.value) - 1));
+    addChoices(byId("directions"), directions, String, (direction) => this.go(this.layer, direction));
+    const amounts = this.few < options.hidden_size ? [this.few, options.hidden_size] : [this.few];
+    const nameAmount = (amount) => (amount === this.few ? `the ${amount} busiest` : `all ${amount}`);
+    addChoices(byId("amount"), amounts, nameAmount, (amount) => {
+      this.amount = amount;
+      this.go(this.layer, this.direction);
+    });
+    byId("unit").addEventListener("input", () => this.choose(this.order[byId("unit").value - 1]));
     playhead.onChange(() => this.follow());
     this.go(1, "forward");
   }
@@ -49,22 +58,28 @@ export class InsideView {
     if (layer !== this.layer || direction !== this.direction) this.chosen = null;
     this.layer = layer;
     this.direction = direction;
-    byId("place").textContent = describePlace(layer, direction, this.word);
+    byId("place").textContent = describePlace(layer, direction, this.isTwoWay, this.word);
     const isHere = (each) => each.layer === layer && each.direction === direction;
     this.place = this.places.find(isHere);
     if (!this.place) return;
-    this.order = this.orders.find(isHere)?.order ?? Array.from({ length: this.place.units }, (_, n) => n);
+    const order = this.orders.find(isHere)?.order ?? Array.from({ length: this.place.units }, (_, n) => n);
+    const busiest = byBusyness(this.place);
+    const shown = new Set(busiest.slice(0, this.amount));
+    this.order = order.filter((unit) => shown.has(unit));
     this.maps.show(this.image, this.place, this.order);
-    this.choose(this.chosen ?? liveliest(this.place, this.order));
+    byId("unit").max = this.order.length;
+    this.choose(shown.has(this.chosen) ? this.chosen : busiest[0]);
   }
 
-  choose(at) {
+  /** @param {number} unit its number in the network */
+  choose(unit) {
     if (!this.place) return;
-    this.chosen = at;
+    this.chosen = unit;
+    const at = this.order.indexOf(unit);
     byId("unit").value = at + 1;
-    byId("unit").setAttribute("aria-valuetext", `unit ${this.order[at]}`);
+    byId("unit").setAttribute("aria-valuetext", `unit ${unit}`);
     this.maps.markUnit(at);
-    this.unit.show(this.place, this.order[at]);
+    this.unit.show(this.place, unit);
     this.follow();
   }
 
@@ -78,23 +93,22 @@ export class InsideView {
   }
 }
 
-/** The unit, by its place in the order, whose memory (or state) changes most. */
-function liveliest({ units, steps, values }, order) {
-  const memory = values.c ?? values.h;
-  const range = (unit) => {
-    let [low, high] = [Infinity, -Infinity];
+/** The units, the one that changes most in what it says first. */
+function byBusyness({ units, steps, values }) {
+  const variances = Array.from({ length: units }, (_, unit) => {
+    let [sum, squares] = [0, 0];
     for (let step = 0; step < steps; step++) {
-      low = Math.min(low, memory[step * units + unit]);
-      high = Math.max(high, memory[step * units + unit]);
+      const value = values.h[step * units + unit];
+      sum += value;
+      squares += value * value;
     }
-    return high - low;
-  };
-  const ranges = order.map(range);
-  return ranges.indexOf(Math.max(...ranges));
+    return squares - (sum * sum) / steps;
+  });
+  return Array.from(variances.keys()).sort((a, b) => variances[b] - variances[a]);
 }
 
 /** Add a radio button for each value; a single one is no choice, and is hidden. */
-function addChoices(fieldset, values, choose) {
+function addChoices(fieldset, values, nameOf, choose) {
   fieldset.hidden = values.length < 2;
   values.forEach((value, n) => {
     const label = makeElement("label", "choice");
@@ -103,7 +117,7 @@ function addChoices(fieldset, values, choose) {
     input.name = fieldset.id;
     input.checked = n === 0;
     input.addEventListener("change", () => choose(value));
-    label.append(input, makeElement("span", "", String(value)));
+    label.append(input, makeElement("span", "", nameOf(value)));
     fieldset.append(label);
   });
 }

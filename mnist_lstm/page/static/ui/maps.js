@@ -34,10 +34,11 @@ export class MapsView {
     canvas.setAttribute("aria-label", `Heat map of the ${title} ${name}, ${ROWS} rows by all units`);
     const unitMark = makeElement("div", "unit-mark");
     const rowMark = makeElement("div", "row-mark");
-    const limits = makeElement("p", "limits");
+    const limits = makeElement("span", "limits");
     map.append(canvas, rowMark, unitMark);
     frame.append(this.makeDigit("own-digit"), map);
-    figure.append(heading, frame, makeElement("figcaption", "", text), limits);
+    heading.append(limits);
+    figure.append(heading, frame, makeElement("figcaption", "", text));
     byId("maps").append(figure);
     this.listen(map);
     return { name, isGate, canvas, unitMark, rowMark, limits };
@@ -57,7 +58,7 @@ export class MapsView {
     const point = (event) => {
       const box = map.getBoundingClientRect();
       const share = (event.clientX - box.left) / box.width;
-      if (this.place) this.listeners.unit(Math.floor(Math.min(Math.max(share, 0), 0.9999) * this.place.units));
+      if (this.place) this.listeners.unit(Math.floor(Math.min(Math.max(share, 0), 0.9999) * this.order.length));
     };
     map.addEventListener("pointermove", point);
     map.addEventListener("pointerdown", point);
@@ -70,7 +71,7 @@ export class MapsView {
   /**
    * @param {Float32Array} image (28 * 28), 0 to 1, as the layers read it
    * @param {{units: number, values: Object<string, Float32Array>}} place a layer in one direction
-   * @param {number[]} order in which to draw its units
+   * @param {number[]} order the units to draw, in their order
    */
   show(image, place, order) {
     this.image = image;
@@ -87,7 +88,7 @@ export class MapsView {
       const all = values[name];
       const high = isGate ? 1 : mostOf(all);
       const table = isGate ? HEAT : themed.signed;
-      paintPixels(canvas, units, ROWS, table, (row, column) => {
+      paintPixels(canvas, this.order.length, ROWS, table, (row, column) => {
         const value = all[row * units + this.order[column]] / high;
         return isGate ? value : (value + 1) / 2;
       });
@@ -104,8 +105,8 @@ export class MapsView {
   markUnit(at) {
     if (!this.place) return;
     for (const { unitMark } of this.panels) {
-      unitMark.style.left = `${(100 * at) / this.place.units}%`;
-      unitMark.style.width = `${100 / this.place.units}%`;
+      unitMark.style.left = `${(100 * at) / this.order.length}%`;
+      unitMark.style.width = `${100 / this.order.length}%`;
     }
   }
 }

@@ -21,12 +21,19 @@ export const MEANINGS = {
   },
 };
 
-/** What all units of a place do. */
-export function describePlace(layer, direction, word) {
+/**
+ * What all units of a place do.
+ *
+ * @param {number} layer from 1
+ * @param {string} direction forward or backward
+ * @param {boolean} isHalf whether other units of the layer go the other way
+ * @param {string} word row or column
+ */
+export function describePlace(layer, direction, isHalf, word) {
   const what = layer === 1 ? `looks at the ${word}s of the digit` : `listens to what layer ${layer - 1} says`;
   const [start, end] = word === "row" ? ["top", "bottom"] : ["left", "right"];
   const way = direction === "forward" ? `from the ${start} to the ${end}` : `from the ${end} to the ${start}`;
-  return `Layer ${layer} ${what}. This half of it goes ${way}.`;
+  return `Layer ${layer} ${what}. ${isHalf ? "This half of it" : "It"} goes ${way}.`;
 }
 
 /** @param {{cell, hidden_size, num_layers, bidirectional}} options of the network */

@@ -124,7 +124,8 @@ export class Pad {
     this.screen.fillStyle = ink;
     this.screen.strokeStyle = ink;
     if (this.isEmpty && this.ghost) {
-      this.screen.globalAlpha = 0.13;
+      this.screen.globalAlpha = 0.12;
+      this.screen.imageSmoothingEnabled = false;
       this.screen.drawImage(this.ghost, 0, 0, side, side);
       this.screen.globalAlpha = 1;
     }

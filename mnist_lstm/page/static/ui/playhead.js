@@ -64,13 +64,10 @@ export class Playhead {
     if (this.isPlaying) requestAnimationFrame((later) => this.tick(later));
   }
 
-  /** Move by a key; returns whether it was one of the playhead's. */
-  press(key) {
+  /** The row to which a key leads; null if it is none of the playhead's. */
+  rowAfter(key) {
     const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 5, PageUp: -5 };
-    if (key in steps) this.moveTo(this.row + steps[key]);
-    else if (key === "Home") this.moveTo(1);
-    else if (key === "End") this.moveTo(ROWS);
-    else return false;
-    return true;
+    if (key in steps) return this.row + steps[key];
+    return { Home: 1, End: ROWS }[key] ?? null;
   }
 }

@@ -31,6 +31,14 @@ export class ReadingView {
   listen() {
     const { playhead } = this;
     const sheet = byId("sheet");
+    const moveTo = (row) => {
+      this.wantsPlay = false;
+      playhead.moveTo(row);
+    };
+    const toggle = () => {
+      this.wantsPlay = false;
+      playhead.toggle();
+    };
     const rowAt = (event) => {
       const box = sheet.getBoundingClientRect();
       return Math.ceil(((event.clientY - box.top) / box.height) * ROWS);
@@ -42,23 +50,25 @@ export class ReadingView {
       isDragging = event.pointerType !== "touch" || event.target === byId("knob");
       if (!isDragging) return;
       sheet.setPointerCapture(event.pointerId);
-      playhead.moveTo(rowAt(event));
+      moveTo(rowAt(event));
     });
     sheet.addEventListener("pointermove", (event) => {
-      if (isDragging) playhead.moveTo(rowAt(event));
+      if (isDragging) moveTo(rowAt(event));
     });
     for (const type of ["pointerup", "pointercancel"]) sheet.addEventListener(type, () => (isDragging = false));
-    sheet.addEventListener("click", (event) => playhead.moveTo(rowAt(event)));
+    sheet.addEventListener("click", (event) => moveTo(rowAt(event)));
     sheet.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === " ") playhead.toggle();
-      else if (!playhead.press(event.key)) return;
+      const row = playhead.rowAfter(event.key);
+      if (event.key === " ") toggle();
+      else if (row !== null) moveTo(row);
+      else return;
       event.preventDefault();
     });
-    byId("first").addEventListener("click", () => playhead.moveTo(1));
-    byId("back").addEventListener("click", () => playhead.moveTo(playhead.row - 1));
-    byId("next").addEventListener("click", () => playhead.moveTo(playhead.row + 1));
-    byId("play").addEventListener("click", () => playhead.toggle());
+    byId("first").addEventListener("click", () => moveTo(1));
+    byId("back").addEventListener("click", () => moveTo(playhead.row - 1));
+    byId("next").addEventListener("click", () => moveTo(playhead.row + 1));
+    byId("play").addEventListener("click", toggle);
     // what moves by itself waits until it is seen
     new IntersectionObserver(
       (entries) => {

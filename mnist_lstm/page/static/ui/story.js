@@ -5,7 +5,7 @@ const LIKELY = 0.5;
 
 /** A probability as a reader wants it: "99.9 %". */
 export function formatPercent(probability) {
-  if (probability >= 0.9995) return "100 %";
+  if (probability >= 0.9995) return "> 99.9 %"; // nobody is ever quite sure
   if (probability >= 0.99) return `${(100 * probability).toFixed(1)} %`;
   if (probability < 0.005) return "0 %";
   return `${Math.round(100 * probability)} %`;
@@ -22,7 +22,7 @@ export function byLikelihood(probabilities) {
 export function describeAnswer({ status, digit, probabilities }) {
   if (status === "empty") return "There is no digit to read yet.";
   if (status === "several") return "This looks like more than one digit. It reads one at a time.";
-  const percent = formatPercent(probabilities[digit]);
+  const percent = formatPercent(probabilities[digit]).replace(">", "more than");
   if (status === "ok") return `It says ${digit}, and is ${percent} sure.`;
   return `Perhaps ${withArticle(digit)}, but it is not sure: ${percent}.`;
 }

@@ -15,9 +15,10 @@ export class UnitView {
     this.cell = cell;
     this.word = word;
     this.names = [...names];
-    const isGate = (name) => MEANINGS[cell][name].isGate;
-    const groups = [this.names.filter(isGate), this.names.filter((name) => !isGate(name))];
-    this.charts = groups.filter((group) => group.length).map((group) => this.makeChart(group, isGate(group[0])));
+    const kinds = { gate: [], memory: [], value: [] }; // a memory may be large, and has a scale of its own
+    for (const name of names) kinds[MEANINGS[cell][name].isGate ? "gate" : name === "c" ? "memory" : "value"].push(name);
+    const groups = Object.entries(kinds).filter(([, group]) => group.length > 0);
+    this.charts = groups.map(([kind, group]) => this.makeChart(group, kind === "gate"));
   }
 
   makeChart(names, isGate) {
