@@ -27,14 +27,19 @@ readTheme();
 for (const place of document.querySelectorAll("[data-word]")) place.textContent = word;
 byId("turned").hidden = !byColumns;
 byId("about").textContent = aboutPage();
+byId("gallery").parentElement.hidden = examples.length === 0;
 
 const playhead = new Playhead();
 const answerView = new AnswerView(model.options);
 const readingView = new ReadingView(playhead, word);
 const insideView = new InsideView(model, playhead, word);
 const gallery = new Gallery(examples, readExample);
-const pad = new Pad(byId("pad"), { changed: readPad, down: () => readingView.stop(), up: () => {} });
+const pad = new Pad(byId("pad"), { changed: readPad, down: () => readingView.stop() });
 drawWithKeys(pad);
+
+const icon = document.createElement("link"); // of the page's tab: what was read last
+icon.rel = "icon";
+document.head.append(icon);
 
 let example = Math.min(FIRST, examples.length - 1); // the one that is read while nothing is drawn
 let answer = null;
@@ -49,6 +54,7 @@ const reader = new Reader(model, {
     if (message.digit === null) {
       readingView.stop();
       readingView.show(new Uint8Array(DOTS), null, 28);
+      pause = setTimeout(() => announce(describeAnswer(message)), PAUSE);
     }
   },
   beliefs: ({ beliefs, settles }) => {
@@ -62,8 +68,14 @@ const reader = new Reader(model, {
 
 /** The digit is finished: say it once, and play. */
 function finish(story) {
-  byId("announce").textContent = `${describeAnswer(answer)} ${story}`;
+  announce(`${describeAnswer(answer)} ${story}`);
+  icon.href = byId("seen").toDataURL();
   readingView.playWhenSeen();
+}
+
+/** Have a screen reader say something. */
+function announce(text) {
+  byId("announce").textContent = text;
 }
 
 /** Read what is drawn, or an example if there is nothing. */
@@ -73,14 +85,14 @@ function readPad() {
   byId("undo").disabled = pad.isEmpty;
   byId("clear").disabled = pad.isEmpty;
   byId("pad-hint").hidden = !pad.isEmpty;
-  if (!pad.isEmpty) {
-    gallery.mark(null);
-    reader.read(() => ({ drawing: pad.drawing() }));
-  } else if (example >= 0) {
+  if (pad.isEmpty && example >= 0) {
     gallery.mark(example);
     pad.ghost = gallery.canvas(example);
-    pad.redraw();
+    pad.redrawSoon();
     reader.read(() => ({ image: examples[example] }));
+  } else {
+    gallery.mark(null);
+    reader.read(() => ({ drawing: pad.drawing() }));
   }
 }
 
@@ -95,7 +107,8 @@ function inOrderOfReading(image) {
 }
 
 function aboutPage() {
-  const share = model.accuracy === null ? "" : ` It reads ${(100 * model.accuracy).toFixed(1)} % of the test digits of MNIST right.`;
+  const percent = (100 * model.accuracy).toFixed(1);
+  const share = model.accuracy ? ` It reads ${percent} % of the test digits of MNIST right.` : "";
   return `The network runs here, in this page: what you draw never leaves your device.${share} mnist-lstm ${model.version}.`;
 }
 

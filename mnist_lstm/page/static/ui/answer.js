@@ -20,7 +20,7 @@ export class AnswerView {
     this.last = answer;
     const { status, digit, probabilities } = answer;
     const isOne = digit !== null;
-    byId("digit").textContent = isOne ? digit : status === "several" ? "…" : "\u00a0";
+    byId("digit").textContent = isOne ? digit : status === "several" ? "?" : "\u00a0";
     byId("digit").classList.toggle("unsure", status !== "ok");
     byId("sentence").textContent = describeAnswer(answer);
     this.bars.show(probabilities, TEN, digit);

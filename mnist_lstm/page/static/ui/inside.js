@@ -23,11 +23,12 @@ export class InsideView {
     this.layer = 1;
     this.direction = "forward";
     this.chosen = null; // number of a unit
+    byId("gates-key").hidden = options.cell === "rnn";
     byId("inside-intro").textContent = introduceUnits(options, word);
     this.few = Math.min(FEW, options.hidden_size);
     this.amount = this.few;
     const listeners = { unit: (at) => this.choose(this.order[at]), row: (row) => playhead.moveTo(row) };
-    this.maps = new MapsView(options.cell, model.gates, listeners);
+    this.maps = new MapsView(options.cell, model.gates, word, listeners);
     this.unit = new UnitView(options.cell, model.gates, word);
     const layers = Array.from({ length: options.num_layers }, (_, n) => n + 1);
     addChoices(byId("layers"), layers, String, (layer) => this.go(layer, this.direction));

@@ -9,10 +9,12 @@ export class MapsView {
   /**
    * @param {string} cell lstm, gru or rnn
    * @param {string} names of the values, in the order of the equations
+   * @param {string} word row or column
    * @param {{unit: (place: number) => void, row: (row: number) => void}} listeners take what is pointed at
    */
-  constructor(cell, names, listeners) {
+  constructor(cell, names, word, listeners) {
     this.meanings = MEANINGS[cell];
+    this.word = word;
     this.listeners = listeners;
     this.image = new Float32Array(ROWS * ROWS);
     this.place = null;
@@ -31,14 +33,14 @@ export class MapsView {
     const map = makeElement("div", "map");
     const canvas = makeElement("canvas");
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Heat map of the ${title} ${name}, ${ROWS} rows by all units`);
+    canvas.setAttribute("aria-label", `Heat map of the ${title} ${name}, ${ROWS} ${this.word}s, one stripe for each unit`);
     const unitMark = makeElement("div", "unit-mark");
     const rowMark = makeElement("div", "row-mark");
     const limits = makeElement("span", "limits");
     map.append(canvas, rowMark, unitMark);
     frame.append(this.makeDigit("own-digit"), map);
     heading.append(limits);
-    figure.append(heading, frame, makeElement("figcaption", "", text));
+    figure.append(heading, frame, makeElement("figcaption", "", text.replaceAll("row", this.word)));
     byId("maps").append(figure);
     this.listen(map);
     return { name, isGate, canvas, unitMark, rowMark, limits };

@@ -10,7 +10,7 @@ const THICKEST = 0.1;
 export class Pad {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {{changed: () => void, down: () => void, up: () => void}} listeners
+   * @param {{changed: () => void, down: () => void}} listeners
    */
   constructor(canvas, listeners) {
     this.canvas = canvas;
@@ -65,7 +65,8 @@ export class Pad {
 
   pointOf(event) {
     const box = this.canvas.getBoundingClientRect();
-    const pressure = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + event.pressure : 1;
+    // in steps: each other width begins a new piece of the line
+    const pressure = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + Math.round(20 * event.pressure) / 20 : 1;
     const width = Math.min(Math.max(this.thickness * pressure, THINNEST), THICKEST);
     return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, width };
   }
@@ -73,67 +74,53 @@ export class Pad {
   begin(point) {
     this.stroke = [point];
     this.strokes.push(this.stroke);
-    if (this.strokes.length === 1) this.redraw(); // the ghost goes
-    else this.drawNew(0, false);
+    this.changed();
     this.listeners.down();
-    this.listeners.changed();
   }
 
   extend(points) {
     const last = this.stroke.at(-1);
     const moved = points.filter(({ x, y }) => x !== last.x || y !== last.y);
     if (moved.length === 0) return;
-    const from = this.stroke.length;
     this.stroke.push(...moved);
-    this.drawNew(from, false);
-    this.listeners.changed();
+    this.changed();
   }
 
   end() {
-    this.drawNew(this.stroke.length, true);
     this.stroke = null;
-    this.listeners.changed();
-    this.listeners.up();
+    this.changed();
   }
 
   undo() {
     this.strokes.pop();
-    this.stroke = null;
-    this.redraw();
-    this.listeners.changed();
+    this.end();
   }
 
   clear() {
     this.strokes = [];
-    this.stroke = null;
-    this.redraw();
-    this.listeners.changed();
+    this.end();
   }
 
-  drawNew(from, isEnd) {
-    drawStroke(this.paper, this.stroke, SIDE, from, isEnd);
-    drawStroke(this.screen, this.stroke, this.canvas.width, from, isEnd);
+  changed() {
+    this.redrawSoon();
+    this.listeners.changed();
   }
 
   redraw() {
     const side = Math.max(1, Math.round(this.canvas.clientWidth * devicePixelRatio));
-    this.canvas.width = side; // which also clears it
-    this.canvas.height = side;
-    this.paper.clearRect(0, 0, SIDE, SIDE);
+    if (this.canvas.width !== side) [this.canvas.width, this.canvas.height] = [side, side];
+    const { screen } = this;
     const ink = getComputedStyle(this.canvas).color;
-    this.screen.fillStyle = ink;
-    this.screen.strokeStyle = ink;
+    screen.fillStyle = ink;
+    screen.strokeStyle = ink;
+    screen.clearRect(0, 0, side, side);
     if (this.isEmpty && this.ghost) {
-      this.screen.globalAlpha = 0.12;
-      this.screen.imageSmoothingEnabled = false;
-      this.screen.drawImage(this.ghost, 0, 0, side, side);
-      this.screen.globalAlpha = 1;
+      screen.globalAlpha = 0.12;
+      screen.imageSmoothingEnabled = false;
+      screen.drawImage(this.ghost, 0, 0, side, side);
+      screen.globalAlpha = 1;
     }
-    for (const stroke of this.strokes) {
-      const isEnd = stroke !== this.stroke;
-      drawStroke(this.paper, stroke, SIDE, 0, isEnd);
-      drawStroke(this.screen, stroke, side, 0, isEnd);
-    }
+    for (const stroke of this.strokes) drawStroke(screen, stroke, side);
     if (this.cursor) this.drawCursor(side);
   }
 
@@ -147,6 +134,8 @@ export class Pad {
 
   /** The drawing as the worker takes it: 0 paper to 255 ink. */
   drawing() {
+    this.paper.clearRect(0, 0, SIDE, SIDE);
+    for (const stroke of this.strokes) drawStroke(this.paper, stroke, SIDE);
     const { data } = this.paper.getImageData(0, 0, SIDE, SIDE);
     const ink = new Uint8Array(SIDE * SIDE);
     for (let at = 0; at < ink.length; at++) ink[at] = data[4 * at + 3];

@@ -31,7 +31,6 @@ function togglePen(pad) {
   pad.cursor ??= { x: 0.5, y: 0.2 };
   if (pad.isDrawing) pad.end();
   else pad.begin({ ...pad.cursor, width: pad.thickness });
-  pad.redrawSoon();
 }
 
 function movePen(pad, keys) {

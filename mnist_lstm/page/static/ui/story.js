@@ -32,7 +32,7 @@ export function describeThought(probabilities) {
   const [first, second] = byLikelihood(probabilities);
   if (probabilities[first] >= SURE) return `It says ${first}.`;
   if (probabilities[first] >= LIKELY) return `It thinks of ${withArticle(first)}.`;
-  if (probabilities[first] >= 0.3) return `Perhaps ${withArticle(first)}, perhaps ${withArticle(second)}.`;
+  if (probabilities[first] >= 0.3) return `Is it ${withArticle(first)}, or ${withArticle(second)}?`;
   return "It cannot tell yet.";
 }
 
@@ -52,8 +52,10 @@ export function tellReading(beliefs, settles, word) {
     if (after(row)[best] >= LIKELY && best !== before.at(-1)) before.push(best);
   }
   const detours = before.filter((digit) => digit !== final);
-  const end = after(28)[final] >= LIKELY ? "stays with it" : "keeps leaning that way, without being sure";
-  const main = `After ${word} ${settles} it says ${final}, and ${end}.`;
+  const isSure = after(28)[final] >= LIKELY;
+  const main = isSure
+    ? `After ${word} ${settles} it says ${final}, and stays with it.`
+    : `From ${word} ${settles} on it leans towards ${final}, without being sure.`;
   if (detours.length === 0) return main;
   const names = [...new Set(detours)].map(withArticle);
   const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0];
@@ -62,7 +64,8 @@ export function tellReading(beliefs, settles, word) {
 
 /** A number with its sign, and a true minus. */
 export function formatSigned(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  const size = Math.abs(value).toFixed(2);
+  return size === "0.00" ? size : `${value < 0 ? "−" : "+"}${size}`;
 }
 
 /**
