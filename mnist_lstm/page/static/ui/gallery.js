@@ -13,7 +13,7 @@ export class Gallery {
     this.buttons = images.map((_, n) => {
       const button = makeElement("button", "thumb");
       button.type = "button";
-      button.setAttribute("aria-label", `Read digit ${n + 1} of ${images.length}`);
+      button.setAttribute("aria-label", `Read example ${n + 1} of ${images.length}`);
       button.append(makeElement("canvas"));
       button.addEventListener("click", () => choose(n));
       byId("gallery").append(button);

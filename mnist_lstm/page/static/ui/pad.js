@@ -42,8 +42,6 @@ export class Pad {
 
   pointerDown(event) {
     if (this.isDrawing || event.button !== 0) return;
-    event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     this.pointer = event.pointerId;
     this.cursor = null;
@@ -66,7 +64,7 @@ export class Pad {
   pointOf(event) {
     const box = this.canvas.getBoundingClientRect();
     // in steps: each other width begins a new piece of the line
-    const pressure = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + Math.round(20 * event.pressure) / 20 : 1;
+    const pressure = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + Math.round(40 * event.pressure) / 40 : 1;
     const width = Math.min(Math.max(this.thickness * pressure, THINNEST), THICKEST);
     return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, width };
   }
