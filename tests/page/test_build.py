@@ -144,7 +144,7 @@ def test_scripts_are_short() -> None:
 
 
 @needs_node
-def test_worker_answers_the_newest_drawing_with_beliefs_and_gates(tmp_path: Path) -> None:
+def test_worker_answers_the_newest_drawing_with_predictions_and_gates(tmp_path: Path) -> None:
     model = describe(network(), {}, np.zeros((0, 28, 28), np.uint8), 1.0)
     digit = load_sklearn_digits().images[3].flatten().tolist()
     blank = {"width": 50, "height": 40, "ink": [0] * 2000}
@@ -157,15 +157,15 @@ def test_worker_answers_the_newest_drawing_with_beliefs_and_gates(tmp_path: Path
     ]
     script = join_modules(STATIC / "worker.js")
     data = {"script": script, "messages": messages}
-    ready, answer, beliefs, traced, empty = run_node(tmp_path / "static", Path(__file__).parent / "work.js", data)
+    ready, answer, predictions, traced, empty = run_node(tmp_path / "static", Path(__file__).parent / "work.js", data)
     assert ready == {"type": "ready"}
     assert (answer["type"], answer["id"]) == ("answer", 2)
     assert answer["image"] == digit
     assert len(answer["deskewed"]) == 784
     assert answer["digit"] == int(np.argmax(answer["probabilities"]))
-    assert (beliefs["type"], beliefs["id"], len(beliefs["beliefs"])) == ("beliefs", 2, 280)
-    np.testing.assert_allclose(beliefs["beliefs"][-10:], answer["probabilities"], rtol=0, atol=1e-6)
-    assert 1 <= beliefs["settles"] <= 28
+    assert (predictions["type"], predictions["id"], len(predictions["predictions"])) == ("predictions", 2, 280)
+    np.testing.assert_allclose(predictions["predictions"][-10:], answer["probabilities"], rtol=0, atol=1e-6)
+    assert 1 <= predictions["settles"] <= 28
     assert (traced["type"], traced["id"]) == ("traced", 3)
     assert [(place["layer"], place["direction"]) for place in traced["places"]] == [(1, "forward"), (1, "backward")]
     assert {name: len(values) for name, values in traced["places"][0]["values"].items()} == dict.fromkeys("ifgoch", 112)

@@ -90,15 +90,15 @@ def test_probabilities_and_gates_are_those_of_pytorch_for_every_option(tmp_path:
 
 @pytest.mark.parametrize("scan_order", ["rows", "columns"])
 @pytest.mark.parametrize("deskew", [False, True])
-def test_beliefs_are_those_of_explain(tmp_path: Path, deskew: bool, scan_order: str) -> None:
+def test_predictions_are_those_of_explain(tmp_path: Path, deskew: bool, scan_order: str) -> None:
     options = [o for o in EVERY if o["deskew"] == deskew and o["scan_order"] == scan_order]
     networks = [random_network(seed, **each) for seed, each in enumerate(options[:: 5 if deskew else 11])]
     images = some_digits(1, seed=3)
     for network, answers in zip(networks, read(tmp_path, networks, images), strict=True):
         for image, answer in zip(images, answers, strict=True):
             explanation = explain(network, image)
-            beliefs = torch.tensor(answer["beliefs"], dtype=torch.float64).view(28, 10)
-            torch.testing.assert_close(beliefs, explanation.prefix_probabilities, rtol=0, atol=1e-5)
+            predictions = torch.tensor(answer["predictions"], dtype=torch.float64).view(28, 10)
+            torch.testing.assert_close(predictions, explanation.prefix_probabilities, rtol=0, atol=1e-5)
             assert answer["settles"] == explanation.settles_at
 
 

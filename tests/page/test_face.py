@@ -68,7 +68,7 @@ def page(request: pytest.FixtureRequest, browser: Any, file: Path) -> Iterator[A
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda asked: asked.url.startswith(("file:", "blob:", "data:")) or problems.append(asked.url))
     page.goto(file.as_uri())
-    expect(page.locator("#story")).to_have_text(re.compile("^After row"))
+    expect(page.locator("#story")).to_have_text(re.compile("^It settles on"))
     yield page
     assert problems == []
     page.close()

@@ -11,7 +11,7 @@ import { drawWithKeys } from "./ui/padkeys.js";
 import { Playhead } from "./ui/playhead.js";
 import { ReadingView } from "./ui/reading.js";
 import { Reader } from "./ui/reader.js";
-import { describeAnswer, tellReading } from "./ui/story.js";
+import { describeAnswer, describeReading } from "./ui/story.js";
 
 const DOTS = 28 * 28;
 const FIRST = 4; // the example that is read at the start
@@ -57,11 +57,11 @@ const reader = new Reader(model, {
       pause = setTimeout(() => announce(describeAnswer(message)), PAUSE);
     }
   },
-  beliefs: ({ beliefs, settles }) => {
-    readingView.show(inOrderOfReading(answer.image), beliefs, settles);
+  predictions: ({ predictions, settles }) => {
+    readingView.show(inOrderOfReading(answer.image), predictions, settles);
     clearTimeout(pause);
     if (pad.isDrawing) playhead.moveTo(28);
-    else pause = setTimeout(() => finish(tellReading(beliefs, settles, word)), pad.isEmpty ? 0 : PAUSE);
+    else pause = setTimeout(() => finish(describeReading(predictions, settles, word)), pad.isEmpty ? 0 : PAUSE);
   },
   traced: ({ places }) => insideView.show(inOrderOfReading(answer.deskewed), places),
 });
@@ -107,9 +107,10 @@ function inOrderOfReading(image) {
 }
 
 function aboutPage() {
-  const percent = (100 * model.accuracy).toFixed(1);
-  const share = model.accuracy ? ` It reads ${percent} % of the test digits of MNIST right.` : "";
-  return `The network runs here, in this page: what you draw never leaves your device.${share} mnist-lstm ${model.version}.`;
+  const percent = (100 * model.accuracy).toFixed(2);
+  const share = model.accuracy ? ` It reads ${percent} % of MNIST's test digits right.` : "";
+  const version = `mnist-lstm ${model.version}`;
+  return `The network runs here, in this page: what you draw never leaves your device.${share} ${version}.`;
 }
 
 /** Paint again what has the colours of the theme. */

@@ -2,11 +2,11 @@
  * The worker: reads digits beside the page, which stays free to follow the pen.
  *
  * It takes {type: "load", model}, {type: "read", id, drawing or image} and {type: "trace", id}, and answers with
- * {type: "ready"}, {type: "answer", id, ...}, then {type: "beliefs", id, beliefs, settles} if nothing newer has come,
- * and {type: "traced", id, places}.
+ * {type: "ready"}, {type: "answer", id, ...}, then {type: "predictions", id, predictions, settles}, those
+ * after each row, if nothing newer has come, and {type: "traced", id, places}.
  */
 
-import { readRowByRow, settlesAt } from "./network/beliefs.js";
+import { readRowByRow, settlesAt } from "./network/predictions.js";
 import { Network } from "./network/network.js";
 import { readDrawing } from "./picture/reading.js";
 
@@ -46,7 +46,7 @@ function readNewest() {
   const { status, image: seen } = found;
   const deskewed = network.asInk(sequence);
   self.postMessage({ type: "answer", id, status, digit, probabilities, image: seen, deskewed, milliseconds });
-  if (isOne) sendBeliefs(current, readRowByRow(network, seen), []);
+  if (isOne) sendPredictions(current, readRowByRow(network, seen), []);
 }
 
 const classify = (image) => network.classify(network.sequence(image));
@@ -57,17 +57,17 @@ function readDigit(image) {
   return { status: Math.max(...probabilities) >= threshold ? "ok" : "unsure", image, probabilities };
 }
 
-/** Compute the beliefs row by row, and stop as soon as another drawing has come. */
-function sendBeliefs(digit, rows, done) {
+/** Compute the prediction after each row, and stop as soon as another drawing has come. */
+function sendPredictions(digit, rows, done) {
   if (digit !== current || waiting) return;
   const { value, done: isComplete } = rows.next();
   if (!isComplete) {
     done.push(...value);
-    setTimeout(() => sendBeliefs(digit, rows, done));
+    setTimeout(() => sendPredictions(digit, rows, done));
     return;
   }
-  const beliefs = Float32Array.from(done);
-  self.postMessage({ type: "beliefs", id: digit.id, beliefs, settles: settlesAt(beliefs) });
+  const predictions = Float32Array.from(done);
+  self.postMessage({ type: "predictions", id: digit.id, predictions, settles: settlesAt(predictions) });
 }
 
 /** Read some bars of ink: a browser translates code to something faster only after it has run a few times. */

@@ -98,7 +98,7 @@ function blurLines(picture, length, lines, step, next, kernel) {
 /** The threshold that divides values best into two classes, with the least variance within them (Otsu 1979). */
 function otsu(values) {
   const low = values.reduce((least, value) => Math.min(least, value), Infinity);
-  const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
+  const high = values.reduce((largest, value) => Math.max(largest, value), -Infinity);
   if (high - low < 1e-6) return high;
   const counts = new Float64Array(256);
   for (const value of values) counts[roundEven(((value - low) * 255) / (high - low))]++;

@@ -33,7 +33,8 @@ export class MapsView {
     const map = makeElement("div", "map");
     const canvas = makeElement("canvas");
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Heat map of the ${title} ${name}, ${ROWS} ${this.word}s, one stripe for each unit`);
+    const label = `Heat map of the ${title} ${name}, ${ROWS} ${this.word}s, one stripe for each unit`;
+    canvas.setAttribute("aria-label", label);
     const unitMark = makeElement("div", "unit-mark");
     const rowMark = makeElement("div", "row-mark");
     const limits = makeElement("span", "limits");
@@ -88,7 +89,7 @@ export class MapsView {
     const { units, values } = this.place;
     for (const { name, isGate, canvas, limits } of this.panels) {
       const all = values[name];
-      const high = isGate ? 1 : mostOf(all);
+      const high = isGate ? 1 : largestOf(all);
       const table = isGate ? HEAT : themed.signed;
       paintPixels(canvas, this.order.length, ROWS, table, (row, column) => {
         const value = all[row * units + this.order[column]] / high;
@@ -114,7 +115,7 @@ export class MapsView {
 }
 
 /** A size that 98 % of the values do not exceed: a few are much larger, and would make all others pale. */
-function mostOf(values) {
+function largestOf(values) {
   const sizes = values.map(Math.abs).sort();
   return Math.max(sizes[Math.floor(0.98 * (sizes.length - 1))], 1e-9);
 }

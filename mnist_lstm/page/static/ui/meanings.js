@@ -1,23 +1,23 @@
-/** What the values in the cells' equations are called, and what they are for, in plain words. */
+/** What the values in the cells' equations are called, as in `mnist_lstm/explain`, and what they do, in plain words. */
 
 /** Gates are between 0 and 1; the other values may be below zero. */
 export const MEANINGS = {
   lstm: {
-    i: { name: "input gate", isGate: true, text: "How much of the new idea is written down. Yellow: write it all." },
-    f: { name: "forget gate", isGate: true, text: "How much of the old memory is kept. Dark: forget it." },
-    g: { name: "new idea", isGate: false, text: "What this row would like to add to the memory, or take away." },
-    o: { name: "output gate", isGate: true, text: "How much of the memory is let out. Dark: keep it secret for now." },
-    c: { name: "memory", isGate: false, text: "What is kept from row to row. Stripes that go down are remembered things." },
-    h: { name: "what it says", isGate: false, text: "The part of the memory that the others can hear." },
+    i: { name: "input gate", isGate: true, text: "How much of the new idea is written down. Yellow: all of it." },
+    f: { name: "forget gate", isGate: true, text: "How much of the old memory is kept. Dark: it is forgotten." },
+    g: { name: "candidate", isGate: false, text: "The new idea: what this row would add to the memory, or take away." },
+    o: { name: "output gate", isGate: true, text: "How much of the memory is let out. Dark: it keeps quiet for now." },
+    c: { name: "cell state", isGate: false, text: "The memory. A stripe that goes down is something it remembers." },
+    h: { name: "hidden state", isGate: false, text: "What it says: the part of the memory that the others can hear." },
   },
   gru: {
     r: { name: "reset gate", isGate: true, text: "How much of the past it looks at to have a new idea." },
-    z: { name: "update gate", isGate: true, text: "How much of the past is kept. Dark: take the new idea instead." },
-    n: { name: "new idea", isGate: false, text: "What this row would like to put into the memory." },
-    h: { name: "what it says", isGate: false, text: "The memory, and what the others can hear, both in one." },
+    z: { name: "update gate", isGate: true, text: "How much of the past is kept. Dark: the new idea takes its place." },
+    n: { name: "candidate", isGate: false, text: "The new idea: what this row would put into the memory." },
+    h: { name: "hidden state", isGate: false, text: "The memory, and what the others can hear, both in one." },
   },
   rnn: {
-    h: { name: "what it says", isGate: false, text: "All that it remembers. There are no gates: each row writes over it." },
+    h: { name: "hidden state", isGate: false, text: "All that it remembers. Without gates, each row writes over it." },
   },
 };
 
@@ -47,6 +47,7 @@ export function introduceUnits(options, word) {
   }[options.cell];
   return (
     `The network is made of ${count} small units. ${what} In these maps every unit is a thin stripe from top to ` +
-    `bottom, beside the ${word} that was read.`
+    `bottom, beside the ${word} that was read. As a rule, those on the left are loudest near the top, those on ` +
+    `the right near the bottom.`
   );
 }

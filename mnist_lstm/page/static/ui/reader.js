@@ -3,7 +3,7 @@
 export class Reader {
   /**
    * @param {object} model from the page's data
-   * @param {{ready, answer, beliefs, traced, failed}} listeners functions that take the worker's messages
+   * @param {{ready, answer, predictions, traced, failed}} listeners functions that take the worker's messages
    */
   constructor(model, listeners) {
     this.listeners = listeners;
@@ -53,8 +53,8 @@ export class Reader {
       this.listeners.answer(message);
       this.send();
     }
-    if (message.type === "beliefs" && this.isNewest(message)) {
-      this.listeners.beliefs(message);
+    if (message.type === "predictions" && this.isNewest(message)) {
+      this.listeners.predictions(message);
       this.worker.postMessage({ type: "trace", id: message.id });
     }
     if (message.type === "traced" && this.isNewest(message)) this.listeners.traced(message);

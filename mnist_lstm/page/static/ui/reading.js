@@ -4,7 +4,7 @@ import { Bars } from "./bars.js";
 import { HEAT, paintDigit, paintPixels } from "./colours.js";
 import { byId, makeElement } from "./dom.js";
 import { ROWS } from "./playhead.js";
-import { byLikelihood, describeThought, formatPercent, tellReading } from "./story.js";
+import { byLikelihood, describeThought, formatPercent, describeReading } from "./story.js";
 
 const CLASSES = 10;
 
@@ -17,7 +17,7 @@ export class ReadingView {
     this.playhead = playhead;
     this.word = word;
     this.image = new Uint8Array(ROWS * ROWS);
-    this.beliefs = null;
+    this.predictions = null;
     this.settles = ROWS;
     this.wantsPlay = false;
     this.isVisible = false;
@@ -98,27 +98,27 @@ export class ReadingView {
 
   /**
    * @param {Uint8Array} image (28 * 28), in the order of reading
-   * @param {?Float32Array} beliefs (28 * 10); null if there is nothing to read
+   * @param {?Float32Array} predictions (28 * 10); null if there is nothing to read
    * @param {number} settles row from which on the answer stays
    */
-  show(image, beliefs, settles) {
+  show(image, predictions, settles) {
     this.image = image;
-    this.beliefs = beliefs;
+    this.predictions = predictions;
     this.settles = settles;
-    this.story = beliefs ? tellReading(beliefs, settles, this.word) : "";
+    this.story = predictions ? describeReading(predictions, settles, this.word) : "";
     this.repaint();
     this.follow();
   }
 
   repaint() {
     paintDigit(byId("read"), this.image, 255);
-    const beliefs = this.beliefs ?? new Float32Array(ROWS * CLASSES);
-    paintPixels(byId("beliefs"), CLASSES, ROWS, HEAT, (row, column) => beliefs[row * CLASSES + column]);
+    const predictions = this.predictions ?? new Float32Array(ROWS * CLASSES);
+    paintPixels(byId("predictions"), CLASSES, ROWS, HEAT, (row, column) => predictions[row * CLASSES + column]);
   }
 
   /** Show what is known at the playhead's row. */
   follow() {
-    const { playhead, beliefs } = this;
+    const { playhead, predictions } = this;
     const { row } = playhead;
     byId("line").style.top = `${(100 * row) / ROWS}%`;
     byId("veil").style.top = `${(100 * row) / ROWS}%`;
@@ -126,11 +126,11 @@ export class ReadingView {
     byId("row").textContent = row;
     byId("play").classList.toggle("playing", playhead.isPlaying);
     byId("play").lastElementChild.textContent = playhead.isPlaying ? "Pause" : "Play";
-    const hasSettled = beliefs !== null && row >= this.settles;
+    const hasSettled = predictions !== null && row >= this.settles;
     byId("settled").hidden = !hasSettled;
     byId("settled").style.top = `${(100 * (this.settles - 1)) / ROWS}%`;
     byId("story").textContent = hasSettled ? this.story : "";
-    const now = beliefs?.subarray((row - 1) * CLASSES, row * CLASSES);
+    const now = predictions?.subarray((row - 1) * CLASSES, row * CLASSES);
     const order = now ? byLikelihood(now) : [0, 1, 2];
     const best = now && now[order[0]] >= 0.5 ? order[0] : null;
     byId("thought").textContent = now ? describeThought(now) : "Draw one digit, and it is read here.";

@@ -39,12 +39,12 @@ export function describeThought(probabilities) {
 /**
  * The story of a whole reading.
  *
- * @param {Float32Array} beliefs (28 * 10)
+ * @param {Float32Array} predictions (28 * 10)
  * @param {number} settles row from which on the answer stays, from 1
  * @param {string} word row or column
  */
-export function tellReading(beliefs, settles, word) {
-  const after = (row) => beliefs.subarray((row - 1) * 10, row * 10);
+export function describeReading(predictions, settles, word) {
+  const after = (row) => predictions.subarray((row - 1) * 10, row * 10);
   const [final] = byLikelihood(after(28));
   const before = [];
   for (let row = 1; row < settles; row++) {
@@ -54,12 +54,12 @@ export function tellReading(beliefs, settles, word) {
   const detours = before.filter((digit) => digit !== final);
   const isSure = after(28)[final] >= LIKELY;
   const main = isSure
-    ? `After ${word} ${settles} it says ${final}, and stays with it.`
+    ? `It settles on ${final} at ${word} ${settles}, and stays with it.`
     : `From ${word} ${settles} on it leans towards ${final}, without being sure.`;
   if (detours.length === 0) return main;
   const names = [...new Set(detours)].map(withArticle);
   const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0];
-  return `${main} Before that it believed in ${list} for a while.`;
+  return `${main} Before that it thought of ${list} for a while.`;
 }
 
 /** A number with its sign, and a true minus. */
@@ -74,13 +74,13 @@ export function formatSigned(value) {
  * @param {Object<string, number>} now its values by name
  * @param {string} cell lstm, gru or rnn
  */
-export function tellUnit(now, cell) {
+export function describeUnit(now, cell) {
   const share = (value) => `${Math.round(100 * value)} %`;
   if (cell === "lstm") {
     return (
       `keeps ${share(now.f)} of its old memory and writes down ${share(now.i)} of its new idea ` +
-      `(${formatSigned(now.g)}). Its memory is now ${formatSigned(now.c)}. It lets out ${share(now.o)}, and so it ` +
-      `says ${formatSigned(now.h)}.`
+      `(${formatSigned(now.g)}). Its memory is now ${formatSigned(now.c)}, squeezed to between −1 and 1: ` +
+      `${formatSigned(Math.tanh(now.c))}. It lets out ${share(now.o)} of this, and so it says ${formatSigned(now.h)}.`
     );
   }
   if (cell === "gru") {

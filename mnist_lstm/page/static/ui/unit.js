@@ -3,7 +3,7 @@
 import { byId, makeElement } from "./dom.js";
 import { MEANINGS } from "./meanings.js";
 import { ROWS } from "./playhead.js";
-import { formatSigned, tellUnit } from "./story.js";
+import { formatSigned, describeUnit } from "./story.js";
 
 export class UnitView {
   /**
@@ -16,7 +16,8 @@ export class UnitView {
     this.word = word;
     this.names = [...names];
     const kinds = { gate: [], memory: [], value: [] }; // a memory may be large, and has a scale of its own
-    for (const name of names) kinds[MEANINGS[cell][name].isGate ? "gate" : name === "c" ? "memory" : "value"].push(name);
+    const kindOf = (name) => (MEANINGS[cell][name].isGate ? "gate" : name === "c" ? "memory" : "value");
+    for (const name of names) kinds[kindOf(name)].push(name);
     const groups = Object.entries(kinds).filter(([, group]) => group.length > 0);
     this.charts = groups.map(([kind, group]) => this.makeChart(group, kind === "gate"));
   }
@@ -42,7 +43,8 @@ export class UnitView {
     });
     figure.append(box, list);
     byId("charts").append(figure);
-    return { names, isGate, curves: [...box.querySelectorAll(".curve")], now: box.querySelector(".now"), high, low, numbers };
+    const curves = [...box.querySelectorAll(".curve")];
+    return { names, isGate, curves, now: box.querySelector(".now"), high, low, numbers };
   }
 
   /**
@@ -53,14 +55,16 @@ export class UnitView {
     this.at = (name, row) => place.values[name][(row - 1) * place.units + unit];
     byId("unit-title").textContent = `Unit ${unit}`;
     for (const { names, isGate, curves, high, low } of this.charts) {
-      let most = 1;
-      for (const name of names) for (let row = 1; row <= ROWS; row++) most = Math.max(most, Math.abs(this.at(name, row)));
-      const height = (value) => (isGate ? 98 - 96 * value : 50 - (48 * value) / most);
+      let largest = 1;
+      for (const name of names) {
+        for (let row = 1; row <= ROWS; row++) largest = Math.max(largest, Math.abs(this.at(name, row)));
+      }
+      const height = (value) => (isGate ? 98 - 96 * value : 50 - (48 * value) / largest);
       names.forEach((name, n) => {
         const points = Array.from({ length: ROWS }, (_, k) => `${acrossChart(k + 1)} ${height(this.at(name, k + 1))}`);
         curves[n].setAttribute("d", `M${points.join("L")}`);
       });
-      if (!isGate) [high.textContent, low.textContent] = [formatSigned(most), formatSigned(-most)];
+      if (!isGate) [high.textContent, low.textContent] = [formatSigned(largest), formatSigned(-largest)];
     }
   }
 
@@ -75,7 +79,7 @@ export class UnitView {
       });
     }
     const values = Object.fromEntries(this.names.map((name) => [name, this.at(name, row)]));
-    byId("unit-story").textContent = `At ${this.word} ${row} it ${tellUnit(values, this.cell)}`;
+    byId("unit-story").textContent = `At ${this.word} ${row} it ${describeUnit(values, this.cell)}`;
   }
 }
 

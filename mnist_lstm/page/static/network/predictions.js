@@ -33,11 +33,11 @@ export function* readRowByRow(network, image) {
 /**
  * The row, from 1, from which on the answer is the final one, at half its final probability or more.
  *
- * @param {Float32Array} beliefs (28 * 10), probabilities after each row
+ * @param {Float32Array} predictions (28 * 10), probabilities after each row
  */
-export function settlesAt(beliefs) {
-  const classes = beliefs.length / SIZE;
-  const after = (row) => Array.from(beliefs.subarray(row * classes, (row + 1) * classes));
+export function settlesAt(predictions) {
+  const classes = predictions.length / SIZE;
+  const after = (row) => Array.from(predictions.subarray(row * classes, (row + 1) * classes));
   const best = (values) => values.indexOf(Math.max(...values));
   const final = after(SIZE - 1);
   const answer = best(final);
