@@ -1,5 +1,6 @@
-"""Run the page's JavaScript modules in Node, where there is one."""
+"""Run the page's JavaScript modules in Node: the machine's, or the one that Playwright brings."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,8 +11,18 @@ import pytest
 
 from mnist_lstm.page.build import STATIC
 
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="needs Node, to run the page's scripts")
+
+def find_node() -> str | None:
+    """Return the path of a Node; None if there is none."""
+    if found := shutil.which("node"):
+        return found
+    spec = importlib.util.find_spec("playwright")
+    folder = Path(spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else "") / "driver"
+    return shutil.which("node", path=str(folder))
+
+
+NODE = find_node()
+needs_node = pytest.mark.skipif(NODE is None, reason="needs Node or Playwright, to run the page's scripts")
 
 
 def run_node(folder: Path, script: Path, data: Any) -> Any:

@@ -68,8 +68,6 @@ def test_drawings_are_read_as_pictures_of_them_are(tmp_path: Path, classifier: C
         assert answer["status"] in ("ok", "unsure"), seed
         right += int(np.argmax(answer["probabilities"])) == seed % 10
         prediction = save_and_classify(tmp_path, classifier, ink)
-        if prediction.status == "empty":  # the hole of an 8 with straight sides can be taken for a sheet of paper
-            continue
         assert answer["status"] == prediction.status, seed
         assert np.argmax(answer["probabilities"]) == prediction.digit, seed
         np.testing.assert_allclose(answer["probabilities"], prediction.probabilities, rtol=0, atol=0.05)

@@ -51,6 +51,7 @@ const reader = new Reader(model, {
   answer: (message) => {
     answer = message;
     answerView.show(message);
+    byId("inside").classList.toggle("waiting", message.digit === null);
     if (message.digit === null) {
       readingView.stop();
       readingView.show(new Uint8Array(DOTS), null, 28);
@@ -81,7 +82,7 @@ function announce(text) {
 /** Read what is drawn, or an example if there is nothing. */
 function readPad() {
   clearTimeout(pause);
-  readingView.wantsPlay = false;
+  readingView.expect();
   byId("undo").disabled = pad.isEmpty;
   byId("clear").disabled = pad.isEmpty;
   byId("pad-hint").hidden = !pad.isEmpty;

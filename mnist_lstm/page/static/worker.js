@@ -6,6 +6,7 @@
  * after each row, if nothing newer has come, and {type: "traced", id, places}.
  */
 
+import { SIZE } from "./network/deskew.js";
 import { readRowByRow, settlesAt } from "./network/predictions.js";
 import { Network } from "./network/network.js";
 import { readDrawing } from "./picture/reading.js";
@@ -38,12 +39,13 @@ function readNewest() {
   const start = performance.now();
   const found = image ? readDigit(Uint8Array.from(image)) : readDrawing(drawing, classify, threshold);
   const isOne = found.status === "ok" || found.status === "unsure";
-  const probabilities = Float32Array.from(found.probabilities ?? new Float64Array(10));
+  const probabilities = isOne ? Float32Array.from(found.probabilities) : new Float32Array(10);
   const digit = isOne ? probabilities.indexOf(Math.max(...probabilities)) : null;
-  const sequence = network.sequence(found.image);
-  current = { id, image: found.image, sequence };
+  const seen = isOne ? found.image : new Uint8Array(SIZE * SIZE);
+  const sequence = network.sequence(seen);
+  current = { id, sequence };
   const milliseconds = performance.now() - start;
-  const { status, image: seen } = found;
+  const { status } = found;
   const deskewed = network.asInk(sequence);
   self.postMessage({ type: "answer", id, status, digit, probabilities, image: seen, deskewed, milliseconds });
   if (isOne) sendPredictions(current, readRowByRow(network, seen), []);

@@ -3,7 +3,7 @@
 import { Bars } from "./bars.js";
 import { paintDigit } from "./colours.js";
 import { byId } from "./dom.js";
-import { describeAnswer } from "./story.js";
+import { describeAnswer, isPuzzled } from "./story.js";
 
 const TEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
@@ -19,11 +19,11 @@ export class AnswerView {
   show(answer) {
     this.last = answer;
     const { status, digit, probabilities } = answer;
-    const isOne = digit !== null;
-    byId("digit").textContent = isOne ? digit : status === "several" ? "?" : "\u00a0";
+    const isNamed = digit !== null && !isPuzzled(probabilities);
+    byId("digit").textContent = isNamed ? digit : status === "empty" ? "\u00a0" : "?";
     byId("digit").classList.toggle("unsure", status !== "ok");
     byId("sentence").textContent = describeAnswer(answer);
-    this.bars.show(probabilities, TEN, digit);
+    this.bars.show(probabilities, TEN, isNamed ? digit : null);
     this.repaint();
   }
 

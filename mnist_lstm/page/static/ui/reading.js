@@ -19,7 +19,8 @@ export class ReadingView {
     this.image = new Uint8Array(ROWS * ROWS);
     this.predictions = null;
     this.settles = ROWS;
-    this.wantsPlay = false;
+    this.wantsPlay = false; // until the reader moves the line
+    this.isReady = false; // the digit is finished, and has been read
     this.isVisible = false;
     this.likely = new Bars(byId("likely"), 3);
     this.labels = Array.from({ length: CLASSES }, (_, digit) => makeElement("li", "", String(digit)));
@@ -79,9 +80,15 @@ export class ReadingView {
     ).observe(sheet);
   }
 
+  /** Something new is about to be read. */
+  expect() {
+    this.wantsPlay = true;
+    this.isReady = false;
+  }
+
   /** Play from the first row as soon as the reading can be seen. */
   playWhenSeen() {
-    this.wantsPlay = true;
+    this.isReady = true;
     this.playIfSeen();
   }
 
@@ -91,7 +98,7 @@ export class ReadingView {
   }
 
   playIfSeen() {
-    if (!this.wantsPlay || !this.isVisible) return;
+    if (!this.wantsPlay || !this.isReady || !this.isVisible) return;
     this.wantsPlay = false;
     this.playhead.playUnasked();
   }
@@ -133,6 +140,8 @@ export class ReadingView {
     const now = predictions?.subarray((row - 1) * CLASSES, row * CLASSES);
     const order = now ? byLikelihood(now) : [0, 1, 2];
     const best = now && now[order[0]] >= 0.5 ? order[0] : null;
+    byId("after").hidden = !now;
+    byId("likely").hidden = !now;
     byId("thought").textContent = now ? describeThought(now) : "Draw one digit, and it is read here.";
     this.likely.show(now ?? new Float32Array(CLASSES), order, best);
     this.labels.forEach((label, digit) => label.classList.toggle("best", digit === best));

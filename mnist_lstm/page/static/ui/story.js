@@ -2,6 +2,7 @@
 
 const SURE = 0.9;
 const LIKELY = 0.5;
+const POSSIBLE = 0.3; // below it, a digit is not worth naming
 
 /** A probability as a reader wants it: "99.9 %". */
 export function formatPercent(probability) {
@@ -18,12 +19,17 @@ export function byLikelihood(probabilities) {
   return Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
 }
 
+/** Whether no digit is worth naming. */
+export const isPuzzled = (probabilities) => Math.max(...probabilities) < POSSIBLE;
+
 /** @param {{status, digit, probabilities}} answer of the worker */
 export function describeAnswer({ status, digit, probabilities }) {
   if (status === "empty") return "There is no digit to read yet.";
   if (status === "several") return "This looks like more than one digit. It reads one at a time.";
+  if (isPuzzled(probabilities)) return "It cannot tell what this is. Is it a digit?";
   const percent = formatPercent(probabilities[digit]).replace(">", "more than");
   if (status === "ok") return `It says ${digit}, and is ${percent} sure.`;
+  if (probabilities[digit] >= LIKELY) return `Perhaps ${withArticle(digit)}, but something else is there as well.`;
   return `Perhaps ${withArticle(digit)}, but it is not sure: ${percent}.`;
 }
 
@@ -32,8 +38,8 @@ export function describeThought(probabilities) {
   const [first, second] = byLikelihood(probabilities);
   if (probabilities[first] >= SURE) return `It says ${first}.`;
   if (probabilities[first] >= LIKELY) return `It thinks of ${withArticle(first)}.`;
-  if (probabilities[first] >= 0.3) return `Is it ${withArticle(first)}, or ${withArticle(second)}?`;
-  return "It cannot tell yet.";
+  if (isPuzzled(probabilities)) return "It cannot tell.";
+  return `Is it ${withArticle(first)}, or ${withArticle(second)}?`;
 }
 
 /**
@@ -52,6 +58,7 @@ export function describeReading(predictions, settles, word) {
     if (after(row)[best] >= LIKELY && best !== before.at(-1)) before.push(best);
   }
   const detours = before.filter((digit) => digit !== final);
+  if (isPuzzled(after(28))) return "It does not settle: to the end, it cannot tell which digit this is.";
   const isSure = after(28)[final] >= LIKELY;
   const main = isSure
     ? `It settles on ${final} at ${word} ${settles}, and stays with it.`
