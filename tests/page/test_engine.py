@@ -9,9 +9,11 @@ import pytest
 import torch
 from node import needs_node, run_node
 
+from mnist_lstm.data import mnist_files
 from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.data.format import PAPER, STD, normalise
 from mnist_lstm.explain.explanation import explain
+from mnist_lstm.inference.classifier import load_classifier
 from mnist_lstm.network.cells import by_equations
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.page import build
@@ -61,22 +63,35 @@ def some_digits(number: int, seed: int = 0) -> torch.Tensor:
     return torch.tensor(np.concatenate([load_sklearn_digits()[0][seed : seed + number], odd]))
 
 
-def read(folder: Path, networks: list[RowLSTM], images: torch.Tensor, temperature: float = 1.0) -> Any:
+def read(
+    folder: Path,
+    networks: list[RowLSTM],
+    images: torch.Tensor,
+    temperature: float = 1.0,
+    *,
+    only_probabilities: bool = False,
+) -> Any:
     digits = images.flatten(1).tolist()
     nothing = np.zeros((0, 28, 28), dtype=np.uint8)
-    cases = [{"model": describe(network, {}, nothing, temperature), "images": digits} for network in networks]
+    cases = [
+        {"model": describe(network, {}, nothing, temperature), "images": digits, "short": only_probabilities}
+        for network in networks
+    ]
     return run_node(folder / "static", READ, cases)
 
 
 def test_probabilities_and_gates_are_those_of_pytorch_for_every_option(tmp_path: Path) -> None:
     networks = [random_network(seed, **options) for seed, options in enumerate(EVERY)]
     images = some_digits(2)
+    largest = 0.0
     for network, answers in zip(networks, read(tmp_path, networks, images), strict=True):
         sequences = network.to_sequence(normalise(images))
         probabilities = network(normalise(images)).softmax(dim=1)
         gates = by_equations(network.rnn).trace(network.append_features(sequences)).gates
         for number, answer in enumerate(answers):
             torch.testing.assert_close(torch.tensor(answer["probabilities"]), probabilities[number], rtol=0, atol=1e-5)
+            difference = torch.tensor(answer["probabilities"]) - probabilities[number]
+            largest = max(largest, float(difference.abs().max()))
             assert np.argmax(answer["probabilities"]) == int(probabilities[number].argmax())
             sequence = torch.tensor(answer["sequence"]).view(28, 28)
             torch.testing.assert_close(sequence, sequences[number], rtol=0, atol=2e-5)
@@ -86,6 +101,7 @@ def test_probabilities_and_gates_are_those_of_pytorch_for_every_option(tmp_path:
                 for name, traced in place["values"].items():
                     shown = torch.tensor(traced).view(place["steps"], place["units"])
                     torch.testing.assert_close(shown, values[name][number], rtol=0, atol=1e-4)
+    print(f"largest difference of a probability over {len(EVERY)} networks: {largest:.1e}")
 
 
 @pytest.mark.parametrize("scan_order", ["rows", "columns"])
@@ -117,3 +133,17 @@ def test_ink_that_is_shown_is_the_deskewed_digit_upright(tmp_path: Path) -> None
     expected = ((network.to_sequence(normalise(images)).transpose(1, 2) - PAPER) * STD).clamp(0, 1)
     shown = torch.tensor([answer["ink"] for answer in answers]).view(-1, 28, 28)
     torch.testing.assert_close(shown, expected, rtol=0, atol=1e-5)
+
+
+def test_weights_of_the_package_answer_as_in_pytorch(tmp_path: Path, real_mnist: Path) -> None:
+    images = torch.tensor(mnist_files.load(real_mnist, mnist_files.TEST)[0][:1000])
+    classifier = load_classifier()
+    (answers,) = read(tmp_path, [classifier.network], images, classifier.temperature, only_probabilities=True)
+    with torch.no_grad():
+        expected = (classifier.network(normalise(images)) / classifier.temperature).softmax(dim=1)
+    found = torch.tensor([answer["probabilities"] for answer in answers])
+    print(
+        f"largest difference of a probability on {len(images)} test images: {float((found - expected).abs().max()):.1e}"
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert torch.equal(found.argmax(dim=1), expected.argmax(dim=1))
