@@ -59,6 +59,7 @@ Worker.prototype.postMessage = function (message, ...rest) {
       worker.push(data.milliseconds);
     });
   }
+  if (message.type === "read") window.asked = message.id;
   if (message.drawing) {
     window.ink = message.drawing.ink;
     moved.set(message.id, now);
@@ -145,7 +146,7 @@ def test_digits_that_are_drawn_are_read_as_pictures_of_the_canvas_are(page: Any,
         for hand in HANDS:
             clear(page, digit)
             draw(page, digit, hand)
-            page.wait_for_timeout(150)  # it may have been right before the digit was finished
+            page.wait_for_function("answer.id === asked")  # it may have been right before the digit was finished
             expect(page.locator("#digit"), f"{digit} by {hand}").to_have_text(str(digit))
             ink, answer = page.evaluate("[toText(ink), [...answer.probabilities]]")
             pixels = np.frombuffer(base64.b64decode(ink), np.uint8)
