@@ -146,7 +146,8 @@ def test_digits_that_are_drawn_are_read_as_pictures_of_the_canvas_are(page: Any,
         for hand in HANDS:
             clear(page, digit)
             draw(page, digit, hand)
-            page.wait_for_function("answer.id === asked")  # it may have been right before the digit was finished
+            while page.evaluate("answer.id !== asked"):  # it may have been right before the digit was finished
+                page.wait_for_timeout(10)
             expect(page.locator("#digit"), f"{digit} by {hand}").to_have_text(str(digit))
             ink, answer = page.evaluate("[toText(ink), [...answer.probabilities]]")
             pixels = np.frombuffer(base64.b64decode(ink), np.uint8)
