@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SIZE = {"width": 1120, "height": 640}
+SIZE = {"width": 1120, "height": 656}
 HIGH = 0.68  # height of the digit, as a share of the pad's
 STEPS = 30  # pictures of the drawing
 ROWS = 28
@@ -117,7 +116,7 @@ def record(page: "Page", strokes: list[np.ndarray[Any, Any]]) -> Iterator[Frame]
                 yield take(page), 70
         page.mouse.up()
     page.wait_for_timeout(1500)  # until it has been read row by row
-    yield take(page), 1400
+    yield take(page), 1700
     page.locator("#first").evaluate("button => button.click()")
     yield from scroll_to(page, "section.reading")
     yield take(page), 700
@@ -143,17 +142,20 @@ def take(page: "Page") -> Image.Image:
 
 def save(frames: list[Frame], path: Path) -> None:
     """Write a GIF whose pictures share the colours that are most frequent in all of them, without dithering."""
-    counts: Counter[int] = Counter()
-    for image, _ in frames:
-        red, green, blue = np.asarray(image, dtype=np.int64).reshape(-1, 3).T
-        values, number = np.unique(red << 16 | green << 8 | blue, return_counts=True)
-        counts.update(dict(zip(values.tolist(), number.tolist(), strict=True)))
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([byte for colour, _ in counts.most_common(COLOURS) for byte in colour.to_bytes(3, "big")])
-    first, *rest = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image, _ in frames]
+    images = np.array([np.asarray(image, dtype=np.int32) for image, _ in frames])
+    packed = images[..., 0] << 16 | images[..., 1] << 8 | images[..., 2]
+    values, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=1)
+    palette = colours[counts.argsort()[::-1][:COLOURS]]
+    nearest = np.array([((palette - colour) ** 2).sum(axis=1).argmin() for colour in colours], dtype=np.uint8)
+    pictures = [Image.fromarray(indices) for indices in nearest[places].reshape(packed.shape)]
+    for picture in pictures:
+        picture.putpalette(palette.astype(np.uint8).tobytes())
     durations = [duration for _, duration in frames]
     with open_new(path, "FILE.gif", binary=True) as file:
-        first.save(file, "gif", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+        pictures[0].save(
+            file, "gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False
+        )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import { Bars } from "./bars.js";
 import { HEAT, paintDigit, paintPixels } from "./colours.js";
 import { byId, makeElement } from "./dom.js";
 import { ROWS } from "./playhead.js";
-import { byLikelihood, describeThought, formatPercent, describeReading } from "./story.js";
+import { byLikelihood, describeReading, describeThought, formatPercent, isPuzzled } from "./story.js";
 
 const CLASSES = 10;
 
@@ -112,6 +112,7 @@ export class ReadingView {
     this.image = image;
     this.predictions = predictions;
     this.settles = settles;
+    this.neverSettles = predictions !== null && isPuzzled(predictions.subarray((ROWS - 1) * CLASSES));
     this.story = predictions ? describeReading(predictions, settles, this.word) : "";
     this.repaint();
     this.follow();
@@ -133,8 +134,8 @@ export class ReadingView {
     byId("row").textContent = row;
     byId("play").classList.toggle("playing", playhead.isPlaying);
     byId("play").lastElementChild.textContent = playhead.isPlaying ? "Pause" : "Play";
-    const hasSettled = predictions !== null && row >= this.settles;
-    byId("settled").hidden = !hasSettled;
+    const hasSettled = predictions !== null && row >= (this.neverSettles ? ROWS : this.settles);
+    byId("settled").hidden = !hasSettled || this.neverSettles;
     byId("settled").style.top = `${(100 * (this.settles - 1)) / ROWS}%`;
     byId("story").textContent = hasSettled ? this.story : "";
     const now = predictions?.subarray((row - 1) * CLASSES, row * CLASSES);
@@ -142,11 +143,12 @@ export class ReadingView {
     const best = now && now[order[0]] >= 0.5 ? order[0] : null;
     byId("after").hidden = !now;
     byId("likely").hidden = !now;
-    byId("thought").textContent = now ? describeThought(now) : "Draw one digit, and it is read here.";
+    const thought = now && describeThought(now, row === ROWS);
+    byId("thought").textContent = thought ?? "Draw one digit, and it is read here.";
     this.likely.show(now ?? new Float32Array(CLASSES), order, best);
     this.labels.forEach((label, digit) => label.classList.toggle("best", digit === best));
-    const thought = now ? `${describeThought(now)} ${order[0]}: ${formatPercent(now[order[0]])}` : "nothing to read";
+    const value = now ? `${thought} ${order[0]}: ${formatPercent(now[order[0]])}` : "nothing to read";
     byId("sheet").setAttribute("aria-valuenow", row);
-    byId("sheet").setAttribute("aria-valuetext", `${this.word} ${row} of ${ROWS}. ${thought}`);
+    byId("sheet").setAttribute("aria-valuetext", `${this.word} ${row} of ${ROWS}. ${value}`);
   }
 }

@@ -33,12 +33,15 @@ export function describeAnswer({ status, digit, probabilities }) {
   return `Perhaps ${withArticle(digit)}, but it is not sure: ${percent}.`;
 }
 
-/** @param {Float32Array} probabilities after the rows read so far */
-export function describeThought(probabilities) {
+/**
+ * @param {Float32Array} probabilities after the rows read so far
+ * @param {boolean} isEnd whether these are all
+ */
+export function describeThought(probabilities, isEnd) {
   const [first, second] = byLikelihood(probabilities);
   if (probabilities[first] >= SURE) return `It says ${first}.`;
   if (probabilities[first] >= LIKELY) return `It thinks of ${withArticle(first)}.`;
-  if (isPuzzled(probabilities)) return "It cannot tell.";
+  if (isPuzzled(probabilities)) return isEnd ? "It cannot tell." : "It cannot tell yet.";
   return `Is it ${withArticle(first)}, or ${withArticle(second)}?`;
 }
 
