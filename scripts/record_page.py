@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SIZE = {"width": 1120, "height": 656}
+WIDTH, HEIGHT = 1120, 656
 HIGH = 0.68  # height of the digit, as a share of the pad's
 STEPS = 30  # pictures of the drawing
 ROWS = 28
@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> None:
         file = Path(folder, "page.html")
         mnist_lstm(["page", str(file)])
         # without motion: the reading waits for a click
-        page = open_browser(driver, options.browser).new_page(viewport=SIZE, reduced_motion="reduce")
+        browser = open_browser(driver, options.browser)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
         page.goto(file.as_uri())
         frames = list(record(page, draw_by_hand(options.digit, options.seed)))
     save(frames, options.output)
