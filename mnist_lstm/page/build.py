@@ -90,7 +90,7 @@ def describe(
     if is_by_pixel(network.options.scan_order):
         raise InputError(
             f"scan_order {network.options.scan_order}: the page shows networks that read rows or columns; this one "
-            "reads pixel by pixel"
+            "reads pixel by pixel; mnist-lstm explain shows those as well"
         )
     weights: dict[str, dict[str, Any]] = {}
     parts, offset = [], 0
