@@ -3,13 +3,13 @@ import { readFileSync } from "node:fs";
 
 import { Network } from "./network/network.js";
 import { decodeBase64 } from "./network/weights.js";
-import { readDrawing } from "./picture/reading.js";
+import { finish, readDrawing } from "./picture/reading.js";
 
 const { model, drawings } = JSON.parse(readFileSync(0, "utf8"));
 const network = new Network(model);
 const classify = (image) => network.classify(network.sequence(image));
 const answers = drawings.map(({ width, height, ink }) => {
-  const answer = readDrawing({ width, height, ink: decodeBase64(ink) }, classify, model.threshold);
+  const answer = finish(readDrawing({ width, height, ink: decodeBase64(ink) }, classify, model.threshold));
   return { ...answer, image: [...answer.image], probabilities: answer.probabilities && [...answer.probabilities] };
 });
 process.stdout.write(JSON.stringify(answers));

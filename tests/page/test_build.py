@@ -172,6 +172,27 @@ def test_worker_answers_the_newest_drawing_with_predictions_and_gates(tmp_path: 
     assert (empty["id"], empty["status"], empty["digit"]) == (4, "empty", None)
 
 
+@needs_node
+def test_worker_leaves_a_drawing_that_takes_long_for_a_newer_one(tmp_path: Path) -> None:
+    large = RowLSTM(hidden_size=128, num_layers=2).requires_grad_(False).eval()
+    model = describe(large, {}, np.zeros((0, 28, 28), np.uint8), 1.0)
+    bar = np.zeros((300, 300), np.uint8)
+    bar[140:160, 130:170] = 255  # may be cut into digits in many ways
+    drawing = {"width": 300, "height": 300, "ink": bar.flatten().tolist()}
+    messages = [
+        {"type": "load", "model": model},
+        {"type": "read", "id": 1, "drawing": drawing, "pause": 15},
+        {"type": "read", "id": 2, "image": [0] * 784, "pause": 2000},
+    ]
+    data = {"script": join_modules(STATIC / "worker.js"), "messages": messages}
+    answers = run_node(tmp_path / "static", Path(__file__).parent / "work.js", data)
+    assert [(answer["type"], answer.get("id")) for answer in answers] == [
+        ("ready", None),
+        ("answer", 2),
+        ("predictions", 2),
+    ]
+
+
 def test_command_writes_a_page_and_never_over_a_file(command: Command) -> None:
     out, _ = succeed(command, "page")
     written = Path("mnist-lstm.html")

@@ -29,8 +29,8 @@ export function sortIntoLines(pieces) {
 /**
  * @param {import("./pieces.js").Piece[]} parts of a line, from left to right
  * @param {object} ink from `measureInk`, with `labels`
- * @returns {{pieces: number, spans: Array<{start, end, height, image, penalty, whole}>}} a span is made of the pieces
- *     from `start` to before `end`; `image` is (28 * 28); `penalty` is how unlike one digit it is; `whole` are start
+ * @returns {{pieces: number, spans: Array<{start, end, piece, penalty, whole}>}} a span is made of the pieces from
+ *     `start` to before `end`, which are joined in `piece`; `penalty` is how unlike one digit it is; `whole` are start
  *     and end of the part that a slice is cut from, if that is no wider than a digit
  */
 export function findSpans(parts, ink) {
@@ -58,9 +58,9 @@ export function findSpans(parts, ink) {
       }
       const whole = wholes[start];
       const isSlice = whole && whole === wholes[end - 1] && (whole[0] !== start || whole[1] !== end);
-      const image = cutOut(span, ink);
+      const piece = span;
       const penalty = penaltyOf(span, pieces, start, end, height, width);
-      spans.push({ start, end, height: high(span), image, penalty, whole: isSlice ? whole : null });
+      spans.push({ start, end, piece, penalty, whole: isSlice ? whole : null });
     }
   }
   return { pieces: pieces.length, spans };
@@ -142,7 +142,7 @@ function slice(part, from, to, isOwn, isCut) {
 }
 
 /** Cut out the ink of a piece with the soft edges of its strokes and without its neighbours, as an MNIST image. */
-function cutOut(piece, { labels, strength, width, height }) {
+export function cutOut(piece, { labels, strength, width, height }) {
   const left = Math.max(0, piece.left - SOFT);
   const top = Math.max(0, piece.top - SOFT);
   const across = Math.min(width, piece.right + SOFT) - left;

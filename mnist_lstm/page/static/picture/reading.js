@@ -5,7 +5,7 @@
 
 import { SIZE } from "../network/deskew.js";
 import { measureInk } from "./ink.js";
-import { findSpans, sortIntoLines } from "./lines.js";
+import { cutOut, findSpans, sortIntoLines } from "./lines.js";
 import { findParts, selectWriting } from "./parts.js";
 import { bestPath } from "./path.js";
 import { findPieces, high } from "./pieces.js";
@@ -14,15 +14,17 @@ const DIGIT = 0.3; // probability of the most likely digit below which ink is no
 const LARGE = 0.5; // height of a mark that is no dot or dash, as a share of the digits' height
 
 /**
- * Find the digits in a drawing, and read them.
+ * Find the digits in a drawing, and read them, one more at each call of `next`: a bar alone may be cut in twenty ways,
+ * and who draws on does not wait until all of them have been read.
  *
  * @param {{width: number, height: number, ink: Uint8Array}} drawing 0 paper to 255 ink
  * @param {(image: Uint8Array) => Float64Array} classify returns the probabilities of an image (28 * 28)
  * @param {number} threshold probability below which an answer is unsure
+ * @yields {void}
  * @returns {{status: string, image: Uint8Array, probabilities: ?Float64Array}} status is ok, unsure, empty or several;
  *     image and probabilities are those of the first digit
  */
-export function readDrawing(drawing, classify, threshold) {
+export function* readDrawing(drawing, classify, threshold) {
   const nothing = { status: "empty", image: new Uint8Array(SIZE * SIZE), probabilities: null };
   const ink = measureInk(drawing);
   if (!ink) return nothing;
@@ -32,13 +34,18 @@ export function readDrawing(drawing, classify, threshold) {
   const picture = { ...ink, labels };
   const { digits: pieces, rest } = findPieces(writing, picture);
   let certainty = 1; // probability that the ink was divided into digits in the right way
-  const read = sortIntoLines(pieces).flatMap((pieceLine) => {
+  const read = [];
+  for (const pieceLine of sortIntoLines(pieces)) {
     const line = findSpans(pieceLine, picture);
-    const answers = line.spans.map((span) => readImage(span.image, span.height, classify));
+    const answers = [];
+    for (const { piece } of line.spans) {
+      if (read.length + answers.length > 0) yield;
+      answers.push(readImage(cutOut(piece, picture), high(piece), classify));
+    }
     const { path, share } = bestPath(line, answers.map((answer) => answer.probability));
     certainty *= share;
-    return path.map((n) => answers[n]);
-  });
+    read.push(...path.map((n) => answers[n]));
+  }
   const digits = read.filter((answer) => answer.probability >= DIGIT);
   const marks = [
     ...(digits.length ? read.filter((answer) => answer.probability < DIGIT) : []),
@@ -51,6 +58,14 @@ export function readDrawing(drawing, classify, threshold) {
   const isMarked = marks.some((mark) => mark.height > LARGE * answers[0].height);
   const isSure = certainty * probability >= threshold && !isMarked;
   return { status: isSure ? "ok" : "unsure", image, probabilities };
+}
+
+/** Go on to the end of what is done step by step, and return what it returns. */
+export function finish(steps) {
+  let step;
+  do step = steps.next();
+  while (!step.done);
+  return step.value;
 }
 
 function readImage(image, height, classify) {

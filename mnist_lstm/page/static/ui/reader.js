@@ -1,4 +1,9 @@
-/** Talks with the worker: one drawing is read at a time, and of those that come meanwhile only the newest. */
+/**
+ * Talks with the worker: one drawing is read at a time, and of those that come meanwhile only the newest. If reading
+ * takes long, the worker may be asked to leave it and read the newest.
+ */
+
+const PATIENCE = 100; // milliseconds
 
 export class Reader {
   /**
@@ -9,6 +14,7 @@ export class Reader {
     this.listeners = listeners;
     this.newest = 0; // number of the newest request
     this.reading = 0; // number of the request that the worker is at; 0 if it is idle
+    this.since = 0; // when it was sent
     this.next = null;
     try {
       const source = document.getElementById("worker").textContent;
@@ -29,7 +35,7 @@ export class Reader {
    */
   read(prepare) {
     this.next = prepare;
-    if (!this.reading) this.send();
+    if (!this.reading || performance.now() - this.since > PATIENCE) this.send();
   }
 
   send() {
@@ -38,6 +44,7 @@ export class Reader {
     if (!prepare || !this.worker) return;
     this.newest += 1;
     this.reading = this.newest;
+    this.since = performance.now();
     this.worker.postMessage({ type: "read", id: this.newest, ...prepare() });
   }
 
@@ -49,9 +56,9 @@ export class Reader {
   take(message) {
     if (message.type === "ready") this.listeners.ready();
     if (message.type === "answer") {
-      this.reading = 0;
+      if (message.id === this.reading) this.reading = 0;
       this.listeners.answer(message);
-      this.send();
+      if (!this.reading) this.send();
     }
     if (message.type === "predictions" && this.isNewest(message)) {
       this.listeners.predictions(message);
