@@ -25,6 +25,7 @@ commands:
   predict    classify the test images, or those of an IDX file, as CSV lines
   classify   read the digit in any picture: photo, scan, drawing, array
   explain    show what the network does with a digit, row by row
+  page       write an HTML file in which to draw digits and watch the network read them
   lesson     run an experiment about LSTMs
 
   mnist-lstm COMMAND --help shows the options of a command.
@@ -41,6 +42,7 @@ examples:
   mnist-lstm test --ckpt_path best
   mnist-lstm classify seven.jpg
   mnist-lstm explain seven.jpg
+  mnist-lstm page
   mnist-lstm lesson vanishing
 """
 
@@ -48,6 +50,7 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
     "classify": "mnist_lstm.inference.cli",
     "explain": "mnist_lstm.explain.cli",
+    "page": "mnist_lstm.page.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
 """Commands without Lightning, and the modules that run them."""

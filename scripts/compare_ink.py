@@ -178,9 +178,7 @@ class Example:
         def measure(grey: Grey, light: bool, widest: float = own.WIDE) -> Ink | None:
             ink = measure_ink(grey, light, widest)
             weak: Any = np.where(way(View(grey, light, widest)), -np.inf, np.inf)
-            return (
-                None if ink is None else MaskedInk(ink.grey, ink.strength, weak, 0, ink.excess, ink.floor, ink.removed)
-            )
+            return None if ink is None else MaskedInk(**{**vars(ink), "weak": weak, "strong": 0})
 
         with mock.patch.object(picture, "measure_ink", measure_ink if way is closing else measure):
             return judge(self.scene.text, classifier(self.scene.image, split=self.scene.content != "one")) == "right"

@@ -31,8 +31,8 @@ README = REPOSITORY / "mnist_lstm" / "lessons" / "README.md"
 FIGURES = REPOSITORY / ".github" / "lessons"
 BEGIN, END = "<!-- results: python scripts/lesson_results.py --update -->", "<!-- end of results -->"
 
-Rows = list[tuple[str, str, str]]
-"""Lesson, what it measures, and the median with the range."""
+Table = dict[str, dict[str, str]]
+"""Median with the range, by lesson and by what it measures."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -71,15 +71,16 @@ def run(options: argparse.Namespace) -> int:
         for name, task in tasks.items():
             measured[name], seconds = task.result()
             print(f"{name:<13} {seconds:4.0f} s", file=sys.stderr)
-    rows = [row for name in names for row in to_rows(name, measured[name])]
     if options.check:
         problems = [problem for name in names for problem in compare(measured[name], known.get(name, {}))]
-        print(*problems, f"{len(problems)} of {len(rows)} results differ from the table", sep="\n")
+        total = sum(map(len, measured.values()))
+        print(*problems, f"{len(problems)} of {total} results differ from the table", sep="\n")
         return 1 if problems else 0
+    new = {name: {measure.name: value_of(measure) for measure in measures} for name, measures in measured.items()}
     if options.update:
-        update(rows)
+        write_table(known | new)
     else:
-        print(*(" | ".join(row) for row in rows), sep="\n")
+        print(*to_lines(new), sep="\n")
     return 0
 
 
@@ -103,20 +104,12 @@ def run_lesson(name: str, data_dir: str, figures: Path | None) -> tuple[list[Mea
     return result.measures, seconds
 
 
-def to_rows(name: str, measures: list[Measure]) -> Rows:
-    """Return the rows of a lesson: its name stands in the first."""
-    return [
-        (f"`{name}`" if index == 0 else "", measure.name.replace("|", "\\|"), value_of(measure))
-        for index, measure in enumerate(measures)
-    ]
-
-
 def value_of(measure: Measure) -> str:
     """Format the median and the range."""
     return spread(measure.values, measure.style).replace("%", " %")
 
 
-def read_table(text: str) -> dict[str, dict[str, str]]:
+def read_table(text: str) -> Table:
     """Return the values in the README's table by lesson and measure.
 
     Raises:
@@ -124,7 +117,7 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
     """
     if not 0 <= text.find(BEGIN) < text.find(END):
         raise InputError(f"{README}: has no table between {BEGIN} and {END}")
-    table: dict[str, dict[str, str]] = {}
+    table: Table = {}
     lesson = ""
     for line in text[text.index(BEGIN) : text.index(END)].splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -134,23 +127,22 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
     return table
 
 
-def update(rows: Rows) -> None:
-    """Write the rows into the README; lessons that are not among them keep theirs."""
-    text = README.read_text(encoding="utf-8")
-    table = read_table(text)
-    new: dict[str, dict[str, str]] = {}
-    lesson = ""
-    for first, name, value in rows:
-        lesson = first.strip("`") or lesson
-        new.setdefault(lesson, {})[name.replace("\\|", "|")] = value
-    table |= new
-    lines = ["| lesson | measured | median (lowest to highest) |", "| --- | --- | --- |"]
+def to_lines(table: Table) -> list[str]:
+    """Return the rows of a table in Markdown, in the order of the lessons; a lesson's name stands in its first row."""
+    lines = []
     for lesson in MODULES:
         for index, (name, value) in enumerate(table.get(lesson, {}).items()):
             escaped = name.replace("|", "\\|")
             lines.append(f"| {f'`{lesson}`' if index == 0 else ''} | {escaped} | {value} |")
+    return lines
+
+
+def write_table(table: Table) -> None:
+    """Write a table into the README, in the place of the one that is there."""
+    text = README.read_text(encoding="utf-8")
+    header = ["| lesson | measured | median (lowest to highest) |", "| --- | --- | --- |"]
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    README.write_text("\n".join([before, *lines, after]), encoding="utf-8")
+    README.write_text("\n".join([before, *header, *to_lines(table), after]), encoding="utf-8")
 
 
 def compare(measures: list[Measure], known: dict[str, str]) -> Iterator[str]:

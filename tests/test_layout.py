@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "plots": {"data"},
     "inference": {"errors", "console", "files", "data", "network"},
     "explain": {"errors", "console", "files", "data", "network", "plots", "inference"},
+    "page": {"errors", "console", "files", "data", "network", "inference", "explain"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "lessons"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "lessons"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -13,6 +13,7 @@ from mnist_lstm.explain import cli as explain
 from mnist_lstm.inference import cli as classify
 from mnist_lstm.lessons import MODULES
 from mnist_lstm.lessons import cli as lesson
+from mnist_lstm.page import cli as page
 from mnist_lstm.training import cli as lightning_cli
 from mnist_lstm.training import parsing
 
@@ -28,6 +29,7 @@ PAGES = [
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 
+PARSERS = {"classify": classify, "explain": explain, "page": page}
 SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
 """Scripts that are a command under another name."""
 
@@ -93,8 +95,8 @@ def test_every_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> 
     if "--help" in args:
         with pytest.raises(SystemExit, match="0"):
             main(args)
-    elif args[0] in ("classify", "explain"):
-        {"classify": classify, "explain": explain}[args[0]].parser().parse_args(args[1:])
+    elif args[0] in PARSERS:
+        PARSERS[args[0]].parser().parse_args(args[1:])
     elif args == ["lesson"]:
         assert main(args) == 2  # shows the lessons
     elif args[0] == "lesson":

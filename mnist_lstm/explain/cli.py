@@ -165,7 +165,7 @@ def _choose_units(network: "RowLSTM", options: argparse.Namespace) -> "list[Unit
 
 def _summary(name: str, explanation: "Explanation") -> list[str]:
     """Return the explanation in five lines of text."""
-    from mnist_lstm.explain.gradients import log_odds
+    from mnist_lstm.network.log_odds import log_odds
 
     probabilities, segment, block = explanation.prefix_probabilities, explanation.segment, explanation.block
     before = probabilities.argmax(dim=1)[: explanation.settles_at - 1].tolist()

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mnist_lstm.data.format import PAPER, SIZE, STD, normalise
-from mnist_lstm.explain.gradients import log_odds, pixel_gradients
+from mnist_lstm.explain.gradients import pixel_gradients
 from mnist_lstm.explain.options import BLOCK, Ending
 from mnist_lstm.network.cells import Gates, by_equations
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.options import Cell
 from mnist_lstm.network.scan_order import to_sequence

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mnist_lstm.data.format import CLASS_NAMES, MEAN, PAPER, STD
 from mnist_lstm.explain.explanation import SEGMENTS, Explanation
-from mnist_lstm.explain.gradients import log_odds
 from mnist_lstm.explain.options import ENDINGS
 from mnist_lstm.explain.units import Units, agreement, shuffled
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.plots.style import BLUE, CURVES, DIVERGING, ORANGE
 
 INK = (1 - MEAN) / STD  # grey level of full ink after `normalise`

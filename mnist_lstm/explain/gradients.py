@@ -11,13 +11,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.network.model import RowLSTM
-
-
-def log_odds(logits: Tensor, digit: int) -> Tensor:
-    """Return log(p / (1 - p)) of a digit, ``(...)``, from logits ``(..., 10)``; exact also where p rounds to 1."""
-    others = torch.cat([logits[..., :digit], logits[..., digit + 1 :]], dim=-1)
-    return logits[..., digit] - others.logsumexp(dim=-1)
 
 
 def pixel_gradients(network: RowLSTM, sequences: Tensor, digit: int) -> Tensor:

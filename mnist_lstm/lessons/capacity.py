@@ -24,11 +24,11 @@ holds 24 bits without an error, and with the 25th the first are rounded away. (A
 linear head cannot.) Thirty-two units after 300 updates hold fewer than that one unit: the limit met in a small
 experiment is what training finds, not what the state could hold. With four times the updates they hold all of 16 bits.
 
-Which bits are lost first? Not the oldest. The last bits are kept, the first bit is kept nearly as well by 32 units, and
-those in the middle go.
+Which bits are lost first? With 32 units not the oldest. The last bits are kept, the first bit nearly as well, and those
+in the middle go. With 8 units the first bit goes too.
 
-What is hard is not the length. At the same 32 steps, 8 units give the exact count in 99% of the sequences, and store
-about 4 of 32 bits. And one bit of memory is not always easy: parity asked at the end stays at chance level; asked after
+What is hard is not the length. At the same 32 steps, 8 units give the exact count in 99% of sequences, and store 3.5 of
+32 bits. And one bit of memory is not always easy: parity asked at the end stays at chance level; asked after
 every step in training, it is right in more than 99%, after 512 steps too, 16 times the length of training. The count is
 not: it was asked after 32 steps only, and after 16 or 48 it is never right. Likewise 32 units that recall 8 bits fail
 with one more: they still name the first bits that they read, but the oldest of the last 8 at chance level. A network

@@ -30,8 +30,15 @@ from matplotlib.figure import Figure
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Measure, Result, table
-from mnist_lstm.lessons.digits import train_step
-from mnist_lstm.lessons.memory import CUES, WINDOW, draw, draw_chance_level, is_solved, running_mean, seeded
+from mnist_lstm.lessons.memory import (
+    CUES,
+    WINDOW,
+    draw_chance_level,
+    is_solved,
+    running_mean,
+    seeded,
+    train_until_solved,
+)
 from mnist_lstm.lessons.options import Bias, Count, MemoryOptions, Rate, Size
 from mnist_lstm.plots.style import CURVES, finish
 
@@ -111,8 +118,4 @@ def spread_of_updates(counts: list[int | None], steps: int) -> str:
 def _train(bias: float, seed: int, options: Options) -> list[float]:
     """Return the losses until the task is solved."""
     model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=bias)
-    optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
-    curve: list[float] = []
-    while len(curve) < options.updates and not is_solved(curve):
-        curve.append(train_step(model, optimizer, *draw(options.batch_size, options.length, generator)))
-    return curve
+    return train_until_solved(model, generator, options.length, options.updates, options)

@@ -59,10 +59,15 @@ def build(start: Start, seed: int, hidden_size: int) -> tuple[RowLSTM, torch.Gen
     return model, generator
 
 
-def spectral_radius(model: RowLSTM) -> float:
-    """Return the largest absolute eigenvalue of the matrix from state to candidate, the last but one in an LSTM."""
-    blocks = model.rnn.get_parameter("weight_hh_l0").detach().split(model.rnn.hidden_size)  # (H, H) each
-    return float(torch.linalg.eigvals(blocks[2] if len(blocks) > 1 else blocks[0]).abs().max())
+def candidate(model: RowLSTM) -> Tensor:
+    """Return the matrix from the old hidden state to the candidate ``(H, H)``, in float64: U, U_n or U_g."""
+    blocks: tuple[Tensor, ...] = model.rnn.get_parameter("weight_hh_l0").detach().double().split(model.rnn.hidden_size)
+    return blocks[2] if len(blocks) > 1 else blocks[0]
+
+
+def radius(matrix: Tensor) -> float:
+    """Return the spectral radius, the largest absolute eigenvalue, of a square matrix."""
+    return float(torch.linalg.eigvals(matrix).abs().max())
 
 
 def gradient_norms(model: nn.Module, sequences: Tensor, labels: Tensor) -> list[float]:
@@ -78,7 +83,7 @@ def gradient_norms(model: nn.Module, sequences: Tensor, labels: Tensor) -> list[
 def measure_start(start: Start, seed: int, length: int, updates: int, options: MemoryOptions) -> dict[str, Any]:
     """Measure gradients by step before and after ``updates`` updates with Adam; with 0 updates, before only."""
     model, generator = build(start, seed, options.hidden_size)
-    result: dict[str, Any] = {"radius": spectral_radius(model)}
+    result: dict[str, Any] = {"radius": radius(candidate(model))}
     result["before"] = gradient_norms(model, *draw(64, length, generator))
     if updates:
         optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)

@@ -51,7 +51,7 @@ from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 CHANGES = ("couple the gates", "show c", "read c", "add a reset gate")
 CELLS = ("LSTM", "LSTM without output gate", "GRU")
-OPEN = 40.0  # logit of a gate held open: sigmoid(40) is 1 in float32 and nearly in float64, and its slope 0
+OPEN = 40.0  # logit of a gate held open: sigmoid(40) is 1 in float32 and in float64, and its slope next to 0
 NUMBERS = (5, 10, 20, 40, 80, 160, 320)  # of marks that are counted
 
 

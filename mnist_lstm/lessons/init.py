@@ -52,10 +52,10 @@ from torch import Tensor
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Measure, Result, spread, table
-from mnist_lstm.lessons.gradients import STARTS, Start, build, gradient_norms, spectral_radius
+from mnist_lstm.lessons.gradients import STARTS, Start, build, candidate, gradient_norms, radius
 from mnist_lstm.lessons.memory import draw
 from mnist_lstm.lessons.options import Count, Size
-from mnist_lstm.network.cells import WEIGHTS, by_equations
+from mnist_lstm.network.cells import by_equations
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import BLUE, CURVES, GREEN, ORANGE, finish
 
@@ -102,31 +102,30 @@ def measure(options: Options, seed: int) -> dict[str, Any]:
     for name, start in STARTS.items():
         model, generator = build(start, seed, options.hidden_size)
         sequences, labels = draw(64, options.length, generator)
-        predicted = (spectral_radius(model), rule_of_thumb(model, start), radius(average_step(model, sequences[:READ])))
+        predicted = (
+            radius(candidate(model)),
+            rule_of_thumb(model, start),
+            radius(average_step(model, sequences[:READ])),
+        )
         starts[name] = {
             "measured": factor(gradient_norms(model, sequences, labels)),
             **dict(zip(PREDICTORS, predicted, strict=True)),
         }
     linear = {name: measure_linear(init, scale, seed, options) for name, (init, scale) in LINEAR.items()}
-    widths = {str(width): spectral_radius(build(STARTS["RNN, PyTorch"], seed, width)[0]) for width in WIDTHS}
+    widths = {str(width): radius(candidate(build(STARTS["RNN, PyTorch"], seed, width)[0])) for width in WIDTHS}
     return {"starts": starts, "linear": linear, "widths": widths}
 
 
 def factor(norms: Sequence[float]) -> float:
-    """Fit norms by step ``(L,)`` with a constant factor per step back, without the last `SKIP` steps and the first."""
+    """Fit norms by step ``(L,)`` with a constant factor per step back, without the last `SKIP` steps and the first.
+
+    Raises:
+        InputError: a gradient is too small for a float64.
+    """
+    if 0 in norms:
+        raise InputError(f"--length {len(norms)}: a gradient is 0, too small for a float64; choose fewer steps")
     logs = [math.log(norm) for norm in norms[1 : len(norms) - SKIP]]
     return math.exp(-statistics.linear_regression(range(len(logs)), logs).slope)
-
-
-def radius(matrix: Tensor) -> float:
-    """Return the largest absolute eigenvalue of a square matrix."""
-    return float(torch.linalg.eigvals(matrix).abs().max())
-
-
-def candidate(model: RowLSTM) -> Tensor:
-    """Return the matrix from the old hidden state to the candidate ``(H, H)``, in float64: U, U_n or U_g."""
-    blocks: tuple[Tensor, ...] = model.rnn.get_parameter("weight_hh_l0").detach().double().split(model.rnn.hidden_size)
-    return blocks[2] if len(blocks) > 1 else blocks[0]
 
 
 def rule_of_thumb(model: RowLSTM, start: Start) -> float:
@@ -149,13 +148,12 @@ def average_step(model: RowLSTM, sequences: Tensor) -> Tensor:
         ``(H, H)``, or for an LSTM ``(2H, 2H)`` with h before c, in float64; row: new state, column: old state.
     """
     cell = by_equations(model.rnn).double()
-    given = dict(cell.named_parameters())
-    weights = {name: given.get(f"{name}_l0") for name in WEIGHTS}
+    weights = cell.weights()
     rows = sequences.double()
 
     def step(state: Tensor, row: Tensor) -> Tensor:  # (states * H,), (values,)
         parts = dict(zip(cell.states, state.unsqueeze(0).chunk(len(cell.states), dim=1), strict=True))
-        new = cell.step(F.linear(row.unsqueeze(0), given["weight_ih_l0"], given["bias_ih_l0"]), parts, weights)
+        new = cell.step(F.linear(row.unsqueeze(0), weights["weight_ih"], weights["bias_ih"]), parts, weights)
         return torch.cat([new[name] for name in cell.states], dim=1)[0]
 
     jacobians = torch.func.vmap(torch.func.jacrev(step))

@@ -9,6 +9,8 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from mnist_lstm.lessons.digits import train_step
+from mnist_lstm.lessons.options import MemoryOptions
 from mnist_lstm.network.model import RowLSTM
 
 CUES = 4  # number of different cues
@@ -34,6 +36,17 @@ def final_loss(losses: Sequence[float]) -> float:
 def is_solved(losses: Sequence[float]) -> bool:
     """Return whether there are `WINDOW` losses, and the mean of the last is below `SOLVED`."""
     return len(losses) >= WINDOW and final_loss(losses) < SOLVED
+
+
+def train_until_solved(
+    model: RowLSTM, generator: torch.Generator, length: int, updates: int, options: MemoryOptions
+) -> list[float]:
+    """Train with Adam until a cue at the first of ``length`` steps is recalled; return at most ``updates`` losses."""
+    optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
+    losses: list[float] = []
+    while len(losses) < updates and not is_solved(losses):
+        losses.append(train_step(model, optimizer, *draw(options.batch_size, length, generator)))
+    return losses
 
 
 def running_mean(losses: Sequence[float]) -> list[float]:

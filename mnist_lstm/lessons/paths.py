@@ -54,11 +54,10 @@ from torch import Tensor, nn
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Measure, Result, spread, table
-from mnist_lstm.lessons.digits import train_step
 from mnist_lstm.lessons.gradients import OPEN, PATH_BIASES
-from mnist_lstm.lessons.memory import draw, is_solved, seeded
+from mnist_lstm.lessons.memory import draw, is_solved, seeded, train_until_solved
 from mnist_lstm.lessons.options import Count, MemoryOptions, Size
-from mnist_lstm.network.cells import WEIGHTS, Gates, by_equations
+from mnist_lstm.network.cells import Gates, by_equations
 from mnist_lstm.plots.style import CURVES, draw_band, finish
 
 TRAINED = f"{OPEN:g}, trained"
@@ -103,11 +102,8 @@ def measure(options: Options, seed: int) -> dict[str, dict[str, Any]]:
         model, generator = seeded(seed, options.hidden_size, init="pytorch", forget_bias=bias)
         sequences, _ = draw(READ, options.length, generator)
         direction = torch.randn(options.hidden_size, generator=generator, dtype=torch.float64)
-        losses: list[float] = []
-        if name == TRAINED:
-            optimizer = torch.optim.Adam(model.parameters(), options.learning_rate)
-            while len(losses) < options.updates and not is_solved(losses):
-                losses.append(train_step(model, optimizer, *draw(options.batch_size, options.length, generator)))
+        updates = options.updates if name == TRAINED else 0
+        losses = train_until_solved(model, generator, options.length, updates, options)
         own = measure_one(model.rnn, sequences, direction)
         result[name] = own | {"updates": len(losses), "solved": is_solved(losses)}
     return result
@@ -175,13 +171,12 @@ def crossed(parts: Tensor) -> Tensor:
 def whole_gradients(layer: nn.RNNBase, sequences: Tensor, direction: Tensor) -> list[Tensor]:
     """Return the gradient of ``direction * c_T`` with respect to c_(T-k), ``(N, H)`` each, by autograd."""
     cell = by_equations(layer).double()
-    given = dict(cell.named_parameters())
-    weights = {name: given.get(f"{name}_l0") for name in WEIGHTS}
+    weights = cell.weights()
     zeros = torch.zeros(len(sequences), len(direction), dtype=torch.float64)
     state: Gates = {"h": zeros, "c": zeros}
     cells = []
     for row in sequences.double().unbind(dim=1):
-        state = cell.step(nn.functional.linear(row, given["weight_ih_l0"], given["bias_ih_l0"]), state, weights)
+        state = cell.step(nn.functional.linear(row, weights["weight_ih"], weights["bias_ih"]), state, weights)
         cells.append(state["c"])
     return list(torch.autograd.grad((cells[-1] * direction).sum(), cells[-2::-1]))
 

@@ -3,7 +3,7 @@
 `torch.save` writes a pickle: not a description of data but a program that builds it, which may call any function. An
 object that says "build me by calling this with that" has it called when the file is opened, used or not. So a model
 from a stranger is a stranger's program. Since PyTorch 2.6 `torch.load` has `weights_only=True` as its default: it knows
-tensors, numbers, texts, lists and dictionaries, and refuses all else. This project's loader goes through it.
+tensors, plain Python values and a short list of other types, and refuses the rest. This project's loader uses it.
 
 `torch.save(model, path)` writes the whole object, but not its code: of its class the file holds the name, and of the
 object its attributes. PyTorch's notes on serialization warn that it is bound to the classes and the directories. Rename
@@ -17,9 +17,9 @@ must be saved beside the weights, as this project's checkpoints do. (The code of
 
 To go on training takes more. Adam keeps two averages per weight, of the gradient g and of its square, so such a file
 holds three numbers per weight. A run that is resumed without them starts with empty averages, and Adam's first update
-is then lr * g / |g|: nearly every weight moves by the whole learning rate, although updates had become small. (That
-need not harm the loss, only make it another run: here the median loss ends lower.) Without the generator's state it
-draws other data. With all of these the resumed run is the uninterrupted one, bit for bit.
+is then lr * g / |g|: nearly every weight moves by the whole learning rate, although updates had become small. That
+costs: the mean loss of the next 100 updates is higher in every run than if nothing had happened. Without the
+generator's state the run draws other data. With all of these it is the uninterrupted one, bit for bit.
 """
 
 import pickle

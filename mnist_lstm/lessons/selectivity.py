@@ -8,7 +8,9 @@ from torch import Tensor
 
 from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.lessons.digits import Split
-from mnist_lstm.lessons.rows import correlation, log_odds
+from mnist_lstm.lessons.rows import correlation
+from mnist_lstm.network.cells import LSTM
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.network.model import RowLSTM
 
 CLASSES = len(CLASS_NAMES)
@@ -126,19 +128,17 @@ def hold_each(model: RowLSTM, split: Split, still: Tensor) -> Tensor:
         still: what h of the unit is held at, ``(28, U)`` by row.
     """
     images, labels = split
-    weights = dict(model.rnn.named_parameters())
-    units = model.rnn.hidden_size
-    inputs = images @ weights["weight_ih_l0"].T + weights["bias_ih_l0"] + weights["bias_hh_l0"]  # (N, 28, 4 U)
+    cell, units = LSTM.like(model.rnn), model.rnn.hidden_size
+    weights = cell.weights()
+    projected = F.linear(images, weights["weight_ih"], weights["bias_ih"])  # (N, 28, 4 U)
     before = log_odds(model(images), labels)
     falls = []
     for unit in range(units):
-        h = c = images.new_zeros(len(images), units)
+        now = dict.fromkeys("hc", images.new_zeros(len(images), units))
         for row in range(images.shape[1]):
-            i, f, g, o = (inputs[:, row] + h @ weights["weight_hh_l0"].T).chunk(4, dim=1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            h[:, unit] = still[row, unit]
-        falls.append(before - log_odds(model.head(h), labels))
+            now = cell.step(projected[:, row], now, weights)
+            now["h"][:, unit] = still[row, unit]
+        falls.append(before - log_odds(model.head(now["h"]), labels))
     own = F.one_hot(labels, CLASSES).to(images.dtype)
     return torch.stack(falls) @ own / own.sum(dim=0).clamp(min=1)
 

@@ -46,20 +46,19 @@ from typing import NamedTuple
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.optim import Adam
 
 from mnist_lstm.console import track
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import Measure, Result, spread, table
-from mnist_lstm.lessons.digits import train_step
 from mnist_lstm.lessons.forget_bias import spread_of_updates
-from mnist_lstm.lessons.memory import CUES, draw, is_solved, seeded
+from mnist_lstm.lessons.memory import CUES, draw, is_solved, seeded, train_until_solved
 from mnist_lstm.lessons.options import Ahead, Count, MemoryOptions, Rate, Size
 from mnist_lstm.network.cells import LSTM
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
 STARTS = ("forget bias 1", "forget bias 5", "one time scale", "chrono")
+EPSILON = 2**-53  # what a float64 below 1 lacks to 1 at least
 MEASURED = 100  # sequences over which the gates are averaged
 
 
@@ -164,10 +163,7 @@ def train(gap: int, start: str, seed: int, options: Options) -> Training:
     set_biases(model, *biases(start, options.hidden_size, length, generator))
     fresh, _ = draw(MEASURED, length, torch.Generator().manual_seed(1_000_000 + seed))
     before = time_scales(model, fresh)
-    optimizer = Adam(model.parameters(), options.learning_rate)
-    losses: list[float] = []
-    while len(losses) < options.updates and not is_solved(losses):
-        losses.append(train_step(model, optimizer, *draw(options.batch_size, length, generator)))
+    losses = train_until_solved(model, generator, length, options.updates, options)
     return Training(len(losses) if is_solved(losses) else None, before, time_scales(model, fresh))
 
 
@@ -176,7 +172,8 @@ def time_scales(model: RowLSTM, sequences: Tensor) -> list[float]:
     """Return 1 / (1 - f) of each unit ``(H,)``, in steps, f averaged over steps and sequences ``(N, L, CUES)``."""
     gates = LSTM.like(model.rnn.double()).trace(sequences.double()).gates[0]
     model.float()
-    scales: list[float] = (1 / (1 - gates["f"].mean(dim=(0, 1)))).tolist()
+    kept = gates["f"].mean(dim=(0, 1)).clamp(max=1 - EPSILON)  # a gate may be 1 to the last digit
+    scales: list[float] = (1 / (1 - kept)).tolist()
     return scales
 
 

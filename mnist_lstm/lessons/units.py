@@ -3,7 +3,7 @@
 Figures such as "this unit recognises loops" are made by a search: of all units, digits and rows, show those that fit
 best. (Karpathy, Johnson & Fei-Fei 2015, "Visualizing and understanding recurrent networks", show units of LSTMs that
 follow quotes, brackets and the length of a line.) A search finds something in any data. So it is done here also where
-nothing was learned or nothing is to be found: before training, with pixels in place of units, with shuffled labels.
+nothing was learnt or nothing is to be found: before training, with pixels in place of units, with shuffled labels.
 
 The activation is h, the hidden state, the part of a unit that the head and the next row see. What drives a unit makes
 h high. (With the signs of its weights turned it would be low.) For a class k, row t and unit u,
@@ -19,8 +19,8 @@ With shuffled labels a unit has a favourite all the same. Chosen on 50 digits, t
 standard deviation out, and 0.0 on other digits. Chosen on 2,500, it stands out by less than a quarter of one.
 
 The true favourites hold, at about 1.5 standard deviations on both halves. They are real. But so are those of an
-untrained network, at 1.1, and of the median pixel, at 1.0: two thirds or more of the selectivity is there with random
-weights. Digits differ, so whatever depends on their pixels differs too.
+untrained network, at 1.1, and of the picture itself, read as 28 units of one column of pixels each, at 1.0: two thirds
+or more of the selectivity is there with random weights. Digits differ, so whatever depends on their pixels does too.
 
 Nor is a favourite a detector. Of the nine held-out digits that excite a unit most, as such figures show them, its
 favourite class has more than 60 % on average, and less of as many digits as there are in the class. Units where that is
@@ -33,9 +33,6 @@ classes. (Morcos et al. 2018, "On the importance of single directions for genera
 that class selectivity predicts importance poorly.) And "a loop" is a further step away. A favourite 6 may be as well
 explained by a stroke that begins high up, which a 2 sometimes has too. To claim a loop takes pictures with and without
 one that are the same in everything else.
-
-Exercise: by what factor does the bias of shuffled labels fall with four times as many digits, and why? What would be
-left of it with 10,000?
 """
 
 import statistics
@@ -204,7 +201,7 @@ def _report(data: str, options: Options, numbers: dict[str, Any]) -> tuple[list[
         ),
         Measure("the same, untrained", units["untrained"]["held_out"], ".2f"),
         Measure(f"shuffled labels, on the {digits[0]} digits that favourites were chosen on", few, ".2f"),
-        Measure("shuffled labels, on held-out digits", few_held, ".2f"),
+        Measure("shuffled labels, on held-out digits", few_held, "z.2f"),
         Measure(f"favourite class among the {TOP} digits that excite a unit most", units["trained"]["top"], ".0%"),
         Measure("favourite class among as many digits as it has", units["trained"]["all_of_class"], ".0%"),
         Measure("units whose favourite class loses most with the unit held still", still["loses_most"], ".0%"),

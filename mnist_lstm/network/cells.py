@@ -141,7 +141,7 @@ class Recurrent(nn.Module):
             if layer > 0:
                 steps = F.dropout(steps, self.dropout, self.training)
             for suffix in self.suffixes:
-                weights = {name: self._parameters.get(f"{name}_l{layer}{suffix}") for name in WEIGHTS}
+                weights = self.weights(f"l{layer}{suffix}")
                 gates.append(self._read(steps, [s[len(gates)] for s in initial], weights, backward=bool(suffix)))
                 last.append([gates[-1][name][0 if suffix else -1] for name in self.states])
             steps = torch.cat([each["h"] for each in gates[-len(self.suffixes) :]], dim=2)  # (L, N, directions * H)
@@ -156,11 +156,17 @@ class Recurrent(nn.Module):
             [{name: arrange(values) for name, values in layer_gates.items()} for layer_gates in gates],
         )
 
+    def weights(self, of: str = "l0") -> dict[str, Any]:
+        """Return the weights for `step` of a layer and direction such as l1_reverse, by PyTorch's names without that.
+
+        Those that the layer does not have are None.
+        """
+        return {name: self._parameters.get(f"{name}_{of}") for name in WEIGHTS}
+
     def step(self, projected: Tensor, state: Gates, weights: dict[str, Any]) -> Gates:
         """Compute all values of the equations of one step from the state of the step before, ``(N, H)`` each.
 
-        ``projected`` is ``W x + b`` of all gates, ``(N, blocks * H)``. The weights, of this layer and direction, are
-        named as PyTorch's; those that the layer does not have are None.
+        ``projected`` is ``W x + b`` of all gates, ``(N, blocks * H)``, and the weights are `weights` of the layer.
         """
         raise NotImplementedError
 

@@ -11,9 +11,10 @@ from mnist_lstm.data.datasets import load_sklearn_digits
 from mnist_lstm.data.format import PAPER, normalise
 from mnist_lstm.explain import figures
 from mnist_lstm.explain.explanation import VISIBLE, Explanation, explain, untrained
-from mnist_lstm.explain.gradients import log_odds, pixel_gradients
+from mnist_lstm.explain.gradients import pixel_gradients
 from mnist_lstm.explain.options import ENDINGS, Ending
 from mnist_lstm.explain.units import agreement, by_peak, choose_units, shuffled
+from mnist_lstm.network.log_odds import log_odds
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.scan_order import ScanOrder
 from mnist_lstm.plots.style import DIVERGING

@@ -9,6 +9,7 @@ from mnist_lstm.inference import Classifier, load_classifier
 from mnist_lstm.inference.picture import Line, Page, Span, rounds
 from mnist_lstm.inference.picture.ink import Ink, measure_ink
 from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.two_tones import find_two_tones
 from mnist_lstm.inference.reading import Digit, Reading
 
 BLANK = np.zeros((28, 28), dtype=np.uint8)
@@ -129,7 +130,7 @@ def test_what_an_earlier_round_found_is_not_lost(monkeypatch: pytest.MonkeyPatch
     labels = np.zeros((100, 300), np.int32)
     labels[50:90, 130:290] = 3
     grey = np.full((100, 300), 0.5, np.float32)
-    ink = Ink(grey, grey, 0.1, 0.2, labels.astype(np.float32), 0.02, labels > 9)
+    ink = Ink(grey, grey, 0.1, 0.2, labels.astype(np.float32), 0.02, labels > 9, is_light=False)
     found: list[Part] = []
 
     def find_parts(ink: Ink) -> tuple[list[Part], np.ndarray, np.ndarray]:
@@ -212,6 +213,39 @@ def test_a_shadow_over_half_of_a_sheet_is_no_digit(classifier: Classifier) -> No
     shade = cv2.GaussianBlur((x > 0.9 * y + 30 * np.sin(y / 50)).astype(np.float32), (0, 0), 12)
     light = 190 - 40 * np.hypot(x - 300, y - 350) / 500 - 60 * shade
     assert classifier(np.rint(light).astype(np.uint8)).status == "empty"
+
+
+def flash(height: float, width: float, at: tuple[int, int], level: float, noise: float) -> np.ndarray:
+    """Paper in the light of a flash: a bright spot with soft edges, no ink."""
+    y, x = np.mgrid[:390, :518]
+    spot = height * np.exp(-(((x - at[1]) / width) ** 2 + ((y - at[0]) / 85) ** 2) / 2)
+    return level + spot + np.random.default_rng(0).normal(0, noise, x.shape)
+
+
+FLASHES = [(0.35, 60, (165, 291), 0.6, 0.01), (0.3, 61, (237, 200), 0.5, 0.004), (0.25, 80, (124, 314), 0.65, 0.0),
+           (0.25, 69, (231, 257), 0.45, 0.0), (0.2, 74, (158, 282), 0.5, 0.01)]  # fmt: skip
+
+
+@pytest.mark.parametrize("spot", FLASHES)
+def test_a_flash_is_no_zero(classifier: Classifier, spot: tuple[float, float, tuple[int, int], float, float]) -> None:
+    assert classifier(np.rint(255 * flash(*spot).clip(0, 1)).astype(np.uint8)).status == "empty"
+
+
+@pytest.mark.parametrize("spot", FLASHES[:2])
+def test_pale_ink_in_a_flash_is_read(
+    classifier: Classifier, spot: tuple[float, float, tuple[int, int], float, float]
+) -> None:
+    pencil = draw(3, size=(390, 518), at=(120, 200), height=120, width=7, ink=190, paper=255) / 255
+    prediction = classifier(np.rint(255 * (flash(*spot) * pencil).clip(0, 1)).astype(np.uint8))
+    assert (prediction.digit, prediction.status) == (3, "ok")
+
+
+@pytest.mark.parametrize(("blur", "found"), [(2, 1), (40, 0)])
+def test_a_soft_shadow_has_no_two_tones(blur: float, found: int) -> None:
+    y, x = np.mgrid[:640, :480]
+    light = ((x < 260 - 0.15 * y) & (y > 60)).astype(np.float32)
+    grey = 0.4 + 0.4 * cv2.GaussianBlur(light, (0, 0), blur)
+    assert len(list(find_two_tones(grey))) == found
 
 
 def test_a_corner_of_faint_squares_is_no_writing() -> None:

@@ -173,3 +173,8 @@ def test_exercise_which_forget_bias_keeps_the_gradient_with_orthogonal_weights(s
     assert init.rule_of_thumb(model, start) == pytest.approx(1, abs=0.005)
     assert factors[0] < factors[1]
     assert 0.98 < factors[1] < 1
+
+
+def test_a_gradient_of_0_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"--length 20.*fewer steps"):
+        init.factor([1.0] * 19 + [0.0])

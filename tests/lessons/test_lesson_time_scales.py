@@ -13,7 +13,7 @@ from mnist_lstm.lessons.memory import draw, seeded
 from mnist_lstm.lessons.time_scales import Options, Training, biases, set_biases
 
 SEEDS = range(3)
-OPTIONS = Options()
+OPTIONS = Options(updates=800)
 TASKS = [(15, "forget bias 5"), (15, "one time scale"), (15, "chrono"), (60, "one time scale"), (60, "chrono")]
 
 
@@ -117,6 +117,13 @@ def test_biases_are_set_and_the_other_gates_left() -> None:
     assert torch.equal(model.rnn.bias_ih_l0[[0, 1, 2, 6, 7, 8, 9, 10, 11]], before[[0, 1, 2, 6, 7, 8, 9, 10, 11]])
     set_biases(model, torch.zeros(3), torch.full((3,), -4.0))
     assert (model.rnn.bias_ih_l0 + model.rnn.bias_hh_l0)[:6].tolist() == [-4, -4, -4, 0, 0, 0]
+
+
+def test_time_scale_of_a_gate_that_is_1_is_finite() -> None:
+    model, generator = seeded(0, 3, init="pytorch")
+    set_biases(model, torch.full((3,), 50.0), None)
+    scales = time_scales.time_scales(model, draw(2, 5, generator)[0])
+    assert all(1e15 < scale < math.inf for scale in scales)
 
 
 @pytest.mark.parametrize("gaps", [(), (15, 15)])

@@ -34,7 +34,7 @@ def run(name: str, **options: Any) -> Result:
 
 def test_every_module_is_a_lesson_or_a_helper() -> None:
     folder = Path(load("gates").__file__).parent
-    helpers = {"__init__", "cli", "digits", "gradients", "memory", "options", "selectivity", "text"}
+    helpers = {"__init__", "cli", "digits", "gradients", "memory", "ngrams", "options", "selectivity", "text"}
     assert {path.stem for path in folder.glob("*.py")} - helpers == set(MODULES.values())
     assert set(TINY) == set(MODULES)
 

@@ -136,9 +136,7 @@ def test_the_truth_is_read_and_scores_one_and_an_empty_mask_is_not_read(compare_
 def test_masked_ink_stays_masked_when_something_is_removed(compare_ink) -> None:
     sheet, mask = stroke()
     ink = compare_ink.measure_ink(photograph(sheet), False)
-    masked = compare_ink.MaskedInk(
-        ink.grey, ink.strength, np.where(mask, -np.inf, np.inf), 0, ink.excess, ink.floor, ink.removed
-    )
+    masked = compare_ink.MaskedInk(**{**vars(ink), "weak": np.where(mask, -np.inf, np.inf), "strong": 0})
     removed = np.zeros_like(mask)
     removed[:60] = True
     rest = masked.without(removed)

@@ -1,7 +1,9 @@
 """scripts/measure_explain.py: what explain shows, over several digits."""
 
+import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,13 +14,15 @@ from mnist_lstm.explain.explanation import explain
 from mnist_lstm.inference.classifier import load_classifier
 
 
-def test_figures_are_those_of_explain(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], archives: Path
-) -> None:
+@pytest.fixture
+def measure_explain(monkeypatch: pytest.MonkeyPatch, archives: Path) -> ModuleType:
+    """The script as a module; it finds the tiny MNIST."""
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     monkeypatch.setenv("MNIST_LSTM_ARCHIVES", str(archives))
-    import measure_explain
+    return importlib.import_module("measure_explain")
 
+
+def test_figures_are_those_of_explain(measure_explain: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert measure_explain.main(["--count", "1"]) == 0
     out = capsys.readouterr().out
     image = torch.tensor(datasets.load_train_and_val("mnist", "data")[1].images[0])
@@ -31,13 +35,7 @@ def test_figures_are_those_of_explain(
     assert len(re.findall("rank correlation", out)) == 2
 
 
-def test_bad_options_are_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], archives: Path
-) -> None:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    monkeypatch.setenv("MNIST_LSTM_ARCHIVES", str(archives))
-    import measure_explain
-
+def test_bad_options_are_named(measure_explain: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert measure_explain.main(["--count", "51"]) == 2
     assert measure_explain.main(["--ckpt_path", "no.ckpt"]) == 2
     err = capsys.readouterr().err

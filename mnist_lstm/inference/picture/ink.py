@@ -21,6 +21,7 @@ GROUND_SIDE = 240  # longer side, in pixels, at which the ground is estimated: l
 WIDE = 0.4  # width of the widest stroke, as a share of the picture's longer side
 SMOOTH_SIDE = 400  # longer side, in pixels, of a picture that is blurred by half a pixel, larger ones by more
 NARROW = 0.12  # the same, where light is uneven
+LEAST_GROUND = (0.2, 0.3)  # level of the ground under dark and light ink: what is darker counts as this
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Ink:
         excess: the strength above the median of the surroundings; paper between strokes has none.
         floor: strength up to which a pixel may be noise.
         removed: pixels that are not writing.
+        is_light: whether the ink is lighter than its ground.
     """
 
     grey: Grey
@@ -44,6 +46,12 @@ class Ink:
     excess: Grey
     floor: float
     removed: Mask
+    is_light: bool
+
+    @property
+    def least_ground(self) -> float:
+        """The least level of the ground that strength is relative to: on black, grain would be strong."""
+        return LEAST_GROUND[self.is_light]
 
     def firm(self) -> "Ink":
         """Return only what is surely ink: strokes may break, but no faint line joins them."""
@@ -60,7 +68,7 @@ class Ink:
     def without(self, removed: Mask) -> "Ink | None":
         """Return the rest of the ink, with thresholds of its own; None if there is too little."""
         strength = np.where(removed, 0, self.strength)
-        return _with_thresholds(self.grey, strength, self.excess, self.floor, self.removed | removed)
+        return _with_thresholds(self.grey, strength, self.excess, self.floor, self.removed | removed, self.is_light)
 
 
 def measure_ink(grey: Grey, light: bool, widest: float = WIDE) -> Ink | None:
@@ -86,7 +94,7 @@ def measure_ink(grey: Grey, light: bool, widest: float = WIDE) -> Ink | None:
         around = cv2.medianBlur(np.rint(small * 255).astype(np.uint8), round(0.45 * max(small.shape)) | 1)
         around = cv2.resize(around.astype(np.float32) / 255, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     # ink absorbs a share of the light on the paper: relative to the paper, it is as dark in the shade
-    least = 0.3 if light else 0.2
+    least = LEAST_GROUND[light]
     strength = (ground - dark) / np.maximum(ground, least)
     if max(grey.shape) > SMOOTH_SIDE:  # grain is finer than a stroke
         strength = cv2.GaussianBlur(strength, (0, 0), max(grey.shape) / (2 * SMOOTH_SIDE))
@@ -94,15 +102,17 @@ def measure_ink(grey: Grey, light: bool, widest: float = WIDE) -> Ink | None:
     strength = np.maximum(strength - paper, 0)
     excess = (around - dark) / np.maximum(ground, least)
     floor = max(4 * noise, MIN_CONTRAST / 2)
-    return _with_thresholds(grey, strength, excess, floor, np.zeros(grey.shape, dtype=bool))
+    return _with_thresholds(grey, strength, excess, floor, np.zeros(grey.shape, dtype=bool), light)
 
 
-def _with_thresholds(grey: Grey, strength: Grey, excess: Grey, floor: float, removed: Mask) -> Ink | None:
+def _with_thresholds(
+    grey: Grey, strength: Grey, excess: Grey, floor: float, removed: Mask, is_light: bool
+) -> Ink | None:
     inked = strength[(strength > floor) & ~removed]
     if inked.size < 4 or inked.max() < MIN_CONTRAST:
         return None
     strong = max(1.2 * floor, otsu(inked))
-    return Ink(grey, strength, max(floor, 0.45 * strong), strong, excess, floor, removed)
+    return Ink(grey, strength, max(floor, 0.45 * strong), strong, excess, floor, removed, is_light)
 
 
 def _edge_plane(grey: Grey) -> Grey:

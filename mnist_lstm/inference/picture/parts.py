@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from mnist_lstm.inference.picture.ink import Grey, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, label
 from mnist_lstm.inference.picture.rulings import remove_rulings
 
+PALE = 0.25  # level of ink that may be light alone: a flash, the edge of a shadow, a blotch
 FAINT_LINE = 0.7  # strength of printed lines, as a share of the least strength of ink
 SLENDER = 0.4  # ratio of the deviations across and along a bar, at most: 1s have 0.2, digits of one stroke 0.45
 Window = tuple[slice, slice]
@@ -49,6 +51,9 @@ class Part(Bounds):
         edges: number of edges of the picture that it touches.
         step: difference of the grounds on both sides of a bar, as a share of the ink's difference from their mean: 0
             for a stroke, 1 and more where a shadow or an object ends; 0 for what is no bar, or a crooked one.
+        shown: share of its strength that it has beside what is just outside it: about 1 for a stroke, anything where
+            the ground was not estimated well.
+        edge: width in pixels over which pale ink becomes the ground; 0 for other ink.
     """
 
     label: int
@@ -59,6 +64,8 @@ class Part(Bounds):
     excess: float
     edges: int
     step: float = 0.0
+    shown: float = 1.0
+    edge: float = 0.0
 
     @property
     def side(self) -> int:
@@ -108,7 +115,8 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         sharpness = _lost(ink.strength[window], own, outside, reach) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        part = Part(*place, number, area, stroke, level, sharpness, excess, edges)
+        shown, edge = _compare(ink, window, own, outside, reach, level)
+        part = Part(*place, number, area, stroke, level, sharpness, excess, edges, shown=shown, edge=edge)
         parts.append(replace(part, step=_step(ink.grey[window], own, outside)) if part.is_bar else part)
     return parts, labels, lines
 
@@ -126,9 +134,32 @@ def _lost(strength: Grey, own: Mask, outside: Mask, reach: int) -> float:
     """Return how much less ink there is outside a part than within ``reach`` pixels of its rim."""
     if not outside.any():
         return float(np.median(strength[own]))
+    return float(np.median(strength[_rim(own, reach)]) - np.median(strength[outside]))
+
+
+def _rim(own: Mask, reach: int) -> Mask:
+    """Return what of a part is within ``reach`` pixels of its edge."""
     size = 2 * reach + 1
-    rim = own & dilate(own & ~erode(own, 3, 3), size, size)
-    return float(np.median(strength[rim]) - np.median(strength[outside]))
+    return own & dilate(own & ~erode(own, 3, 3), size, size)
+
+
+def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, reach: int, level: float) -> tuple[float, float]:
+    """Return `Part.shown` and `Part.edge`: grey levels know nothing of the estimated ground, which may be wrong."""
+    if not outside.any():
+        return 1.0, 0.0
+    grey = 1 - ink.grey[window] if ink.is_light else ink.grey[window]
+    ground = float(np.median(grey[outside]))
+    height = max(level, 1e-6) * max(ground, ink.least_ground)
+    shown = (ground - float(np.median(grey[_rim(own, reach)]))) / height
+    return shown, edge_width(grey, own, height) if level < PALE else 0.0
+
+
+def edge_width(values: Grey, mask: Mask, height: float) -> float:
+    """Return the width in pixels over which values change by ``height`` at the edge of a mask."""
+    smooth = cv2.GaussianBlur(values, (0, 0), 0.5)
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, x, y, ksize=3) / 8 for x, y in ((1, 0), (0, 1)))
+    slopes = np.hypot(across, down)[dilate(mask, 3, 3) & ~erode(mask, 3, 3)]
+    return height / max(float(np.percentile(slopes, 60)), 1e-6)
 
 
 def _step(grey: Grey, own: Mask, outside: Mask) -> float:

@@ -1,9 +1,12 @@
 """What is printed on the sheet: ruled lines, the grid of squared paper, and the boxes of forms."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from mnist_lstm.inference.picture.morphology import Mask, dilate, erode, holes, keep_runs, label
+from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate, erode, holes, keep_runs, label
 
 BOX = 0.93  # share of its smallest rectangle that a box fills
 FRAME, EMPTY_FRAME = 0.88, 0.95  # share of its smallest rectangle that the hole of a frame fills; that of an 8, 0.8
@@ -41,10 +44,13 @@ def _without_lines(mask: Mask, faint: Mask) -> Mask:
     """Remove straight thin lines from edge to edge."""
     if min(mask.shape) < 40:
         return mask
-    level, rows = _horizontal_lines(mask, faint)
-    upright, columns = _horizontal_lines(np.ascontiguousarray(mask.T), np.ascontiguousarray(faint.T))
+    across, down = (mask, faint), (np.ascontiguousarray(mask.T), np.ascontiguousarray(faint.T))
+    found = [_horizontal_lines(*across), _horizontal_lines(*down)]
+    # shadows and strokes break the lines of a sheet; a digit may have one or two such bars, but not three
+    is_grid = min(mask.shape) >= 200 and sum(lines.is_broken.sum() for lines in found) >= 3
+    level, upright = (lines.draw(ink, is_grid) for lines, (ink, _) in zip(found, (across, down), strict=True))
     rest: Mask = mask & ~level & ~upright.T
-    if max(rows, columns) == 1:
+    if not is_grid and max(lines.is_whole.sum() for lines in found) == 1:
         # in a close crop, the bar of a 7 or the foot of a 2 runs from edge to edge as well
         _, boxes = label(rest)
         if (boxes[1:, 2] > 0.7 * mask.shape[1]).any() or (boxes[1:, 3] > 0.7 * mask.shape[0]).any():
@@ -52,29 +58,38 @@ def _without_lines(mask: Mask, faint: Mask) -> Mask:
     return rest
 
 
-def _horizontal_lines(mask: Mask, faint: Mask) -> tuple[Mask, int]:
-    """Find lines, also slightly tilted ones; return their pixels, without crossing strokes, and their number."""
+class _Lines(NamedTuple):
+    """Horizontal bars in a mask: the labelled picture, and of each label, which line it may be, and how thick it is."""
+
+    labels: Labels
+    thickness: npt.NDArray[np.float64]
+    is_whole: npt.NDArray[np.bool_]
+    is_broken: npt.NDArray[np.bool_]
+
+    def draw(self, mask: Mask, is_grid: bool) -> Mask:
+        """Return the pixels of whole lines, in a grid of broken ones too, without strokes that cross them."""
+        is_line = self.is_whole | self.is_broken if is_grid else self.is_whole
+        if not is_line.any():
+            return np.zeros_like(mask)
+        # where a stroke crosses a line, the ink is taller than the line
+        crossing = keep_runs(mask, int(2 * np.median(self.thickness[is_line])) + 1, 1)
+        return dilate(is_line[self.labels], 3, 1) & mask & ~crossing
+
+
+def _horizontal_lines(mask: Mask, faint: Mask) -> _Lines:
+    """Find lines, also slightly tilted ones."""
     height, width = mask.shape
-    none = np.zeros_like(mask), 0
-    if width < 0.4 * height:
-        return none  # in a strip of digits, strokes are as long as the strip is high
     length = max(8, round(0.15 * width))
     # a tilted line moves up or down: widen the ink by a pixel on either side
     framed = np.pad(dilate(faint, 3, 1), ((0, 0), (length, length)), mode="edge")
     labels, boxes = label(keep_runs(framed, 1, length)[:, length:-length])
     lengths, thickness = boxes[:, 2], boxes[:, 4] / boxes[:, 2]
-    is_line = (thickness <= max(6, 0.08 * height)) & (lengths >= 0.9 * width)
+    is_whole = (thickness <= max(6, 0.08 * height)) & (lengths >= 0.9 * width)
     is_broken = (thickness <= max(5, 0.012 * height)) & (lengths >= 0.4 * width)
-    # shadows and strokes break the lines of a sheet; a digit may have one such bar, but not three
-    if min(mask.shape) >= 200 and is_broken[1:].sum() >= 3:
-        is_line = is_broken
-    is_line[0] = False
-    if not is_line.any():
-        return none
-    lines = dilate(is_line[labels], 3, 1) & mask
-    # where a stroke crosses a line, the ink is taller than the line
-    crossing = keep_runs(mask, int(2 * np.median(thickness[is_line])) + 1, 1)
-    return lines & ~crossing, int(is_line.sum())
+    if width < 0.4 * height:  # in a strip of digits, strokes are as long as the strip is high
+        is_whole, is_broken = np.zeros_like(is_whole), np.zeros_like(is_broken)
+    is_whole[0] = is_broken[0] = False
+    return _Lines(labels, thickness, is_whole, is_broken)
 
 
 def _without_boxes(mask: Mask) -> Mask:

@@ -7,7 +7,7 @@ import numpy as np
 from mnist_lstm.inference.picture.finding import Finding
 from mnist_lstm.inference.picture.ink import MIN_CONTRAST, SMALL, Grey, Ink, otsu, shrink
 from mnist_lstm.inference.picture.morphology import depth, holes, label
-from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.parts import Part, edge_width
 from mnist_lstm.inference.picture.sheet import Sheet
 
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
@@ -15,6 +15,7 @@ RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what
 SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
 HOLES = 4  # at most: an 8 has two, squared paper many
 WIDEST = 0.4  # stroke, as a share of the digit's longer side
+BLUR = 0.1  # width of the edge between the tones, as a share of the picture's longer side: digits have up to 0.04
 FILLED = 0.9  # share of the picture's height and width, and of all ink, at least
 
 
@@ -28,6 +29,8 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
     within = float(np.var(sheet.grey - np.where(is_light, levels[1], levels[0])))
     if within > WITHIN * float(np.var(sheet.grey)) or levels[1] - levels[0] < MIN_CONTRAST:
         return
+    if edge_width(sheet.grey, is_light, levels[1] - levels[0]) > max(4, BLUR * max(is_light.shape)):
+        return  # a soft shadow
     for mask, (ink, ground) in ((~is_light, levels), (is_light, levels[::-1])):
         rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
         is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > SIDE
@@ -40,7 +43,7 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         stroke = 2 * float(np.percentile(depths, 90))
         part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
         if part.stroke < WIDEST * part.side:
-            found = Ink(sheet.grey, strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool))
+            found = Ink(sheet.grey, strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool), ink > ground)
             yield Finding(sheet, [part], mask.astype(np.int32), found, 0.0)
 
 

@@ -9,6 +9,8 @@ from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 
 # Least of writing, where 99 % of the digits of scripts/evaluate_pictures.py that are read have 0.68, 0.60 and 3.5.
 SHARPNESS, EXCESS = 0.58, 0.35
+SHOWN = (0.4, 1.4)  # range of all digits but one that were read there; where shadows and objects end, -0.4 to 2.3
+EDGE = 6  # width of the edge of pale ink in pixels, at most: digits have up to 5, soft light 8 and more
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
@@ -59,6 +61,8 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     if part.sharpness <= sharpness or part.excess <= EXCESS or part.side <= max(5, 0.01 * max(shape)):
         return False
     if part.level < MIN_CONTRAST:
+        return False
+    if not SHOWN[0] < part.shown < SHOWN[1] or part.edge > max(EDGE, 0.01 * max(shape)):
         return False
     is_shadow = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
     if part.step > STEP or (is_shadow and max(shape) > SMALL):  # faint ink in a small picture is a close crop
