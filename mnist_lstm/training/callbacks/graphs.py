@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from mnist_lstm.data.format import SIZE
+from mnist_lstm.errors import TrainingError
 from mnist_lstm.training.augment import distort
 from mnist_lstm.training.data_module import Batch, MNISTDataModule
 from mnist_lstm.training.module import DigitClassifier
@@ -25,8 +27,10 @@ class CUDAGraphs(Callback):
 
     A GPU computes a step of a network this small faster than Python launches its kernels one by one. Results are the
     same. The last batch of an epoch, if it is smaller, and validation run as they do without this callback. So does
-    everything on other devices, on several devices, with ``accumulate_grad_batches``, and with the loss scale of
-    16-mixed.
+    everything on other devices, on several devices, with ``accumulate_grad_batches``, with ``detect_anomaly``, with the
+    loss scale of 16-mixed, and with a subclass of `DigitClassifier` that has a training step of its own.
+
+    A capture that fails, as for want of memory, is a `TrainingError`.
     """
 
     def __init__(self) -> None:
@@ -38,16 +42,25 @@ class CUDAGraphs(Callback):
         if (
             not isinstance(data, MNISTDataModule)
             or not isinstance(pl_module, DigitClassifier)
+            or type(pl_module).training_step is not DigitClassifier.training_step
             or pl_module.device.type != DEVICE
-            or trainer.world_size != 1
+            or not isinstance(trainer.strategy, SingleDeviceStrategy)
             or trainer.accumulate_grad_batches != 1
+            or torch.is_anomaly_enabled()  # reads each gradient, which a capture cannot
             or getattr(trainer.precision_plugin, "scaler", None) is not None
         ):
             return
-        with torch.random.fork_rng([pl_module.device]):
-            self._capture_step(trainer, pl_module, data.hparams["batch_size"])
-            if data.hparams["augment"]:
-                data.distort = _capture_distort(data.hparams["batch_size"], pl_module.device)
+        try:
+            with torch.random.fork_rng([pl_module.device]):
+                self._capture_step(trainer, pl_module, data.hparams["batch_size"])
+                if data.hparams["augment"]:
+                    data.distort = _capture_distort(data.hparams["batch_size"], pl_module.device)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"CUDA graphs: a training step could not be captured: {reason}; if memory is short, try a smaller "
+                "--data.batch_size, else leave CUDAGraphs out (--trainer.callbacks null leaves out all callbacks)"
+            ) from error
 
     def _capture_step(self, trainer: Trainer, module: DigitClassifier, size: int) -> None:
         """Replace how the module computes the loss of a batch, and how it propagates it back."""
@@ -65,7 +78,9 @@ class CUDAGraphs(Callback):
 
         def compute_loss(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
             new_images, new_labels = batch
-            if not module.training or len(new_images) != size or new_labels is None:
+            accumulates = trainer.accumulate_grad_batches != 1  # a callback may start it in a later epoch
+            self._is_replayed = False
+            if not module.training or accumulates or len(new_images) != size or new_labels is None:
                 return compute_eagerly(batch)
             images.copy_(new_images)
             labels.copy_(new_labels)
@@ -77,7 +92,6 @@ class CUDAGraphs(Callback):
             if not self._is_replayed:
                 propagate_eagerly(loss)
                 return
-            self._is_replayed = False
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
 
