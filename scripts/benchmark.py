@@ -6,7 +6,7 @@ python scripts/benchmark.py train --hidden_size 128 --bidirectional --batch_size
 python scripts/benchmark.py race                                               to the tutorials' accuracy
 python scripts/benchmark.py infer                                              10,000 images
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
-python scripts/benchmark.py startup                                            whole processes
+python scripts/benchmark.py startup --onnx digits.onnx                         whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
 python scripts/benchmark.py gpu                                                one CUDA GPU
 
@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
             add("--no-tutorial", dest="tutorial", action="store_false", help="leave the tutorials' loop out")
         if name in ("infer", "scale"):
             add("--ckpt_path", metavar="FILE", help="checkpoint (the weights of the package)")
+        if name == "startup":
+            add("--onnx", metavar="FILE", help="file of mnist-lstm export, to classify with as well")
         if name == "infer":
             add("--images", type=_positive, default=10_000, help="number of test images (10,000)")
         if name == "scale":
