@@ -8,7 +8,7 @@ python scripts/benchmark.py goal --config configs/gpu_mixed.yaml               s
 python scripts/benchmark.py race                                               to the tutorials' accuracy
 python scripts/benchmark.py infer                                              10,000 images
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
-python scripts/benchmark.py startup                                            whole processes
+python scripts/benchmark.py startup --onnx digits.onnx                         whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
 
 Ratios are medians over rounds, with minimum and maximum. --output FILE also writes all times as JSON.
@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
             add("--share", type=float, default=0.99, help="accuracy to reach (0.99)")
         if name in ("infer", "scale"):
             add("--ckpt_path", metavar="FILE", help="checkpoint (the weights of the package)")
+        if name == "startup":
+            add("--onnx", metavar="FILE", help="file of mnist-lstm export, to classify with as well")
         if name == "infer":
             add("--images", type=_positive, default=10_000, help="number of test images (10,000)")
         if name == "scale":

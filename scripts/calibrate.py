@@ -40,6 +40,7 @@ from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import find_checkpoint, open_new, refuse_existing
 from mnist_lstm.inference.classifier import PRETRAINED, Classifier, Prediction, load_classifier
+from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.plots.style import BLUE, ORANGE, finish
 
 BINS = 15
@@ -100,7 +101,7 @@ def calibrate(options: argparse.Namespace) -> None:
         card = path.with_name("card.json")
         if not card.is_file():
             raise InputError(f"{card}: no such file; scripts/make_pretrained.py makes a card")
-        plain = Classifier(classifier.network, classifier.threshold)
+        plain = Classifier(TorchBackend(classifier.network), classifier.threshold)
         temperature = fit_temperature(read_photos(plain, options.fit, options.seed, mnist)[0])
         content = json.loads(card.read_text(encoding="utf-8"))
         card.write_text(json.dumps(content | {"temperature": temperature}, indent=2) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from mnist_lstm.data import datasets
 from mnist_lstm.errors import InputError
 from mnist_lstm.files import refuse_existing
 from mnist_lstm.inference.classifier import Classifier
+from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
 
 STORED = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters", "pytorch-lightning_version")
@@ -71,7 +72,7 @@ def make(run: Path, output: Path, data_dir: Path, *, half: bool) -> dict[str, ob
 
     if half:
         checkpoint["state_dict"] = {name: weight.half() for name, weight in checkpoint["state_dict"].items()}
-    classifier = Classifier(build_network(checkpoint, path))
+    classifier = Classifier(TorchBackend(build_network(checkpoint, path)))
     val_acc, test_acc = (
         score(classifier.probabilities(images), labels)["accuracy"] if len(labels) else None
         for images, labels in (val, test)

@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "inference": {"errors", "console", "files", "data", "network"},
     "explain": {"errors", "console", "files", "data", "network", "plots", "inference"},
     "page": {"errors", "console", "files", "data", "network", "inference", "explain"},
+    "export": {"errors", "console", "files", "data", "network", "inference"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "lessons"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "lessons"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -35,6 +36,7 @@ ONLY_IN = {
     "tensorboard": {"training"},
     "torchvision": {"data"},
     "sklearn": {"data"},
+    "onnxruntime": {"inference"},
     "matplotlib": {"plots", "explain", "lessons", "training"},
 }
 """Libraries that only some folders may import."""

@@ -10,6 +10,7 @@ from conftest import REPOSITORY
 
 from mnist_lstm.cli import COMMANDS, USAGE, main
 from mnist_lstm.explain import cli as explain
+from mnist_lstm.export import cli as export
 from mnist_lstm.inference import cli as classify
 from mnist_lstm.lessons import MODULES
 from mnist_lstm.lessons import cli as lesson
@@ -29,7 +30,7 @@ PAGES = [
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 
-PARSERS = {"classify": classify, "explain": explain, "page": page}
+PARSERS = {"classify": classify, "explain": explain, "page": page, "export": export}
 SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
 """Scripts that are a command under another name."""
 

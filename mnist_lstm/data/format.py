@@ -3,11 +3,14 @@
 Training, classification and figures all use these definitions, so that the images of training and inference match.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIZE = 28
 """Height and width of an image in pixels; an LSTM reads SIZE rows of SIZE pixels."""
@@ -28,11 +31,13 @@ PAPER = float(np.float32(-MEAN / STD))
 """Grey level of paper after `normalise`, exactly: padding with it adds no gradient, not even in float64."""
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise(images: "Tensor") -> "Tensor":
     """Convert grey levels, 0 (paper) to 255 (ink), to the input of the network, on their device.
 
     Returns a new float32 tensor, with mean 0 and standard deviation 1 over MNIST's training images.
     """
+    import torch  # not at the top: pictures are read without it, and it takes a second to import
+
     return images.to(torch.float32, copy=True).mul_(1 / (255 * STD)).sub_(MEAN / STD)
 
 

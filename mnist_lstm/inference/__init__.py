@@ -1,4 +1,7 @@
-"""Classify pictures with trained weights, without Lightning, torchvision, torchmetrics or TensorBoard."""
+"""Classify pictures with trained weights, without Lightning, torchvision, torchmetrics or TensorBoard.
+
+With an ONNX file, also without PyTorch.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,12 +1,12 @@
 """Read what a Python caller passes: arrays, tensors, and iterables of these, of paths and of PIL images."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from mnist_lstm.data.format import SIZE
@@ -15,12 +15,15 @@ from mnist_lstm.errors import InputError
 from mnist_lstm.inference.pages import read_picture
 from mnist_lstm.inference.read import WORK_SIDE, Picture, from_image, to_unit, too_large
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FLAT = SIZE * SIZE  # values of an image in MNIST's size, as one row
 
 
 def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
     """Split the argument of `Classifier.__call__` into pictures; also return whether only one was passed."""
-    if isinstance(images, torch.Tensor):
+    if _is_tensor(images):
         array = _to_numpy(images)
     elif isinstance(images, np.ndarray):
         array = images
@@ -37,7 +40,7 @@ def as_pictures(images: Any) -> tuple[Iterator[Any], bool]:
             f"array of shape {by(array.shape)}: pass array.reshape(-1, {SIZE}, {SIZE}) if it holds {len(array):,} "
             f"images of {SIZE}x{SIZE}, or [array] if it is one picture, {FLAT} pixels wide"
         )
-    coloured = array.ndim == 3 and array.shape[2] in (1, 3, 4) and not isinstance(images, torch.Tensor)
+    coloured = array.ndim == 3 and array.shape[2] in (1, 3, 4) and not _is_tensor(images)
     if array.ndim == 2 or array.shape == (FLAT,) or coloured:
         return iter([array]), True
     if array.ndim not in (3, 4):
@@ -51,7 +54,7 @@ def read_any(picture: Any) -> Picture:
         return read_picture(picture)
     if isinstance(picture, Image.Image):
         return from_image(picture.copy())
-    if isinstance(picture, torch.Tensor):
+    if _is_tensor(picture):
         picture = _to_numpy(picture)
         if picture.ndim == 3 and picture.shape[0] in (1, 3, 4):
             picture = np.moveaxis(picture, 0, -1)
@@ -95,7 +98,7 @@ def read_mnist_sized(images: Any) -> npt.NDArray[np.uint8] | None:
 
     Returns a uint8 array ``(N, 28, 28)``; None for anything else, or if a value is out of range.
     """
-    array = _to_numpy(images) if isinstance(images, torch.Tensor) else images
+    array = _to_numpy(images) if _is_tensor(images) else images
     if not isinstance(array, np.ndarray) or not array.size or array.dtype.kind not in "buif":
         return None
     if array.shape[1:] not in ((SIZE, SIZE), (1, SIZE, SIZE)):
@@ -122,8 +125,14 @@ def by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
-def _to_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
+def _is_tensor(thing: Any) -> "TypeGuard[Tensor]":
+    # whoever has a tensor has imported PyTorch; for others this would take a second
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.Tensor)
+
+
+def _to_numpy(tensor: "Tensor") -> npt.NDArray[Any]:
+    tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor  # NumPy has no bfloat16
     try:
         result: npt.NDArray[Any] = tensor.detach().cpu().numpy()
     except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, without data, quantised

@@ -1,26 +1,25 @@
 """`Classifier`: pictures in, digits out."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
-from mnist_lstm.data.format import CLASS_NAMES, SIZE, normalise
+from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
 from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
 from mnist_lstm.inference.reading import BETTER, DIGIT, LIKELY, PLAIN, SURE, Reading
-from mnist_lstm.network.checkpoint import build_network, read_checkpoint
-from mnist_lstm.network.model import RowLSTM
+
+if TYPE_CHECKING:
+    from mnist_lstm.network.model import RowLSTM
 
 Status = Literal["ok", "unsure", "empty", "several", "error"]
 
@@ -75,21 +74,48 @@ class Prediction:
     stages: dict[str, Image.Image] = field(default_factory=dict, repr=False, compare=False)
 
 
+class Backend(Protocol):
+    """A trained network, by whichever library computes: `TorchBackend` of a checkpoint, `OnnxBackend` of an ONNX file.
+
+    Attributes:
+        threads: number of threads that compute; it can be set.
+        temperature: by which the logits are divided.
+        network: for a look inside; an ONNX file has none, and raises an `InputError`.
+    """
+
+    threads: int
+
+    @property
+    def temperature(self) -> float: ...  # noqa: D102 - as above
+
+    @property
+    def network(self) -> "RowLSTM": ...  # noqa: D102 - as above
+
+    def __call__(self, images: Images) -> npt.NDArray[np.float32]:
+        """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
+
+
 class Classifier:
     """A trained network that classifies any picture of a digit.
 
-    The network maps normalised images ``(N, 28, 28)`` to logits ``(N, 10)``, which are divided by the temperature (Guo
-    et al. 2017). A prediction with a probability below the threshold, 0 to 1, is unsure.
+    A prediction with a probability below the threshold, 0 to 1, is unsure.
     """
 
-    def __init__(self, network: RowLSTM, threshold: float = THRESHOLD, temperature: float = 1.0) -> None:
+    def __init__(self, backend: Backend, threshold: float = THRESHOLD) -> None:
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold {threshold}: must be between 0 and 1")
-        if not 0 < temperature < math.inf:
-            raise InputError(f"temperature {temperature}: must be greater than 0")
-        self.network = network.eval()
+        self.backend = backend
         self.threshold = threshold
-        self.temperature = temperature
+
+    @property
+    def network(self) -> "RowLSTM":
+        """The network of a checkpoint; an ONNX file raises an `InputError`."""
+        return self.backend.network
+
+    @property
+    def temperature(self) -> float:
+        """By which the network's logits are divided."""
+        return self.backend.temperature
 
     def __call__(self, images: Any, *, split: bool = False) -> Any:
         """Classify one picture or many: a `Prediction` for one, for many a list of them in the same order.
@@ -158,11 +184,9 @@ class Classifier:
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Turn uint8 images ``(N, 28, 28)`` in MNIST's form into float32 probabilities ``(N, 10)``."""
-        with torch.inference_mode():
-            parts = torch.split(torch.tensor(images), BATCH_SIZE)
-            logits = torch.cat([self.network(normalise(part)) for part in parts if len(part)] or [torch.empty(0, 10)])
-            result: npt.NDArray[np.float32] = (logits / self.temperature).softmax(dim=1).numpy()
-        return result
+        starts = range(0, len(images), BATCH_SIZE)
+        none = np.empty((0, len(CLASS_NAMES)), np.float32)
+        return np.concatenate([none, *(self.backend(images[start : start + BATCH_SIZE]) for start in starts)])
 
     def _answer(self, reading: Reading, split: bool) -> Prediction:
         digits = reading.digits
@@ -209,28 +233,23 @@ def _counts(reading: Reading, finding: Finding) -> bool:
     return not finding.is_guess or reading.score >= max(math.log(2 * SURE), read * math.log(2 * LIKELY))
 
 
-def load_classifier(path: str | Path | None = None, *, threshold: float = THRESHOLD) -> Classifier:
-    """Load a classifier from a checkpoint of ``mnist-lstm fit``; default: the weights in the package.
+def load_classifier(
+    path: str | Path | None = None, *, threshold: float = THRESHOLD, backend: Literal["torch", "onnx"] | None = None
+) -> Classifier:
+    """Load a classifier from a checkpoint of ``mnist-lstm fit`` or a file of ``mnist-lstm export``.
 
-    A ``card.json`` beside the checkpoint that describes it may have a temperature (``scripts/calibrate.py --fit``).
+    The default is the checkpoint in the package. A ``card.json`` beside a checkpoint that describes it may have a
+    temperature (``scripts/calibrate.py --fit``). Whether a file is read as ONNX follows from its ending, unless
+    ``backend`` says it.
     """
     path = PRETRAINED if path is None else Path(path).expanduser()
-    return Classifier(build_network(read_checkpoint(path), path), threshold, _temperature(path))
+    if backend == "onnx" or (backend is None and path.suffix.lower() == ".onnx"):
+        from mnist_lstm.inference.onnx_backend import OnnxBackend
 
+        return Classifier(OnnxBackend.load(path), threshold)
+    from mnist_lstm.inference.torch_backend import TorchBackend
 
-def _temperature(checkpoint: Path) -> float:
-    """Return the temperature in the card of a checkpoint; 1 without a card."""
-    path = checkpoint.with_name("card.json")
-    if not path.is_file():
-        return 1.0
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        temperature = float(card.get("temperature", 1.0)) if card["weights"] == checkpoint.name else 1.0
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: is not a card of scripts/make_pretrained.py; move it away") from error
-    if not 0 < temperature < math.inf:
-        raise InputError(f"{path}: temperature {temperature}: must be greater than 0")
-    return temperature
+    return Classifier(TorchBackend.load(path), threshold)
 
 
 def _stack(digits: list[Images]) -> Images:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError
 from mnist_lstm.files import empty_folder, find_checkpoint
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.writers import WRITERS
@@ -70,8 +71,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("pictures", nargs="+", metavar="PICTURE", help="image file, folder, array file, or -")
-    weights = "checkpoint of mnist-lstm fit, or last or best of the newest run (default: the weights in this package)"
+    weights = (
+        "checkpoint of mnist-lstm fit, ONNX file of mnist-lstm export, or last or best of the newest run (default: the "
+        "weights in this package)"
+    )
     add("--ckpt_path", metavar="FILE", help=weights)
+    computes = "what computes: PyTorch or onnxruntime (default: by the file; onnx for a name that ends in .onnx)"
+    add("--backend", choices=("torch", "onnx"), help=computes)
     output = "output: aligned table, one JSON object per line, or CSV with a header (default: table)"
     add("--format", choices=tuple(WRITERS), default="table", help=output)
     add("--recursive", action="store_true", help="read the subfolders of a folder as well; links are not followed")
@@ -95,7 +101,9 @@ def run(args: list[str]) -> int:
 
     tolerate_odd_files()
     path = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
-    classifier = load_classifier(path, threshold=options.threshold)
+    if options.backend == "onnx" and path is None:
+        raise InputError("--backend onnx: name a file with --ckpt_path; mnist-lstm export FILE.onnx makes one")
+    classifier = load_classifier(path, threshold=options.threshold, backend=options.backend)
     files = expand(options.pictures, recursive=options.recursive, note=_print_note)
     write = WRITERS[options.format](sys.stdout, [printable(str(getattr(file, "file", file))) for file in files])
     status = 0
@@ -125,21 +133,20 @@ def _classify(
     classifier: "Classifier", files: "list[str | Source]", options: argparse.Namespace
 ) -> "Iterator[tuple[Source, Prediction]]":
     """Classify batch by batch, in the order of the pictures; what was printed about a batch is flushed after it."""
-    import torch
-
     from mnist_lstm.inference.classifier import BATCH_SIZE, FEW, Prediction
 
     # with --show, the pictures of a batch stay in memory: read fewer at once
     batches = _batches(files, options.limit, FEW if options.show else BATCH_SIZE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    backend = classifier.backend
+    threads = backend.threads
+    backend.threads = 1
     number = 0
     try:
         # Ctrl+C would wait for a thread that is blocked on standard input
         for batch in batches if "-" in files else _one_ahead(batches):
             number += len(batch)
             if number > FEW:
-                torch.set_num_threads(threads)
+                backend.threads = threads
             found = [found for _, found in batch if found is not None]
             answers = iter(classifier.predict(found, split=options.split, stages=options.show is not None))
             for source, writing in batch:
@@ -147,7 +154,7 @@ def _classify(
                 yield source, unread if writing is None else next(answers)
             sys.stdout.flush()
     finally:
-        torch.set_num_threads(threads)
+        backend.threads = threads
 
 
 Batch = list[tuple["Source", Any]]

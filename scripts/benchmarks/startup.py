@@ -31,11 +31,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "mnist-lstm classify one.png": [*COMMAND, "classify", str(picture)],
             "mnist-lstm fit --help": [*COMMAND, "fit", "--help"],
         }
+        pairs = [(name, "import torch") for name in list(programs)[1:]]
+        if options.onnx is not None:
+            with_onnx = "... with onnxruntime"
+            programs[with_onnx] = [*programs["mnist-lstm classify one.png"], "--ckpt_path", options.onnx]
+            pairs.append((with_onnx, "mnist-lstm classify one.png"))
         candidates: dict[str, Callable[[], object]] = {
             name: functools.partial(_run, args) for name, args in programs.items()
         }
         times = measure.interleave(candidates, options.rounds)
-    ratios = measure.report(times, [(name, "import torch") for name in list(programs)[1:]])
+    ratios = measure.report(times, pairs)
     return {"times": times, "ratios": ratios}
 
 

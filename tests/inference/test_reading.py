@@ -15,6 +15,7 @@ from mnist_lstm.inference import load_classifier
 from mnist_lstm.inference.classifier import PRETRAINED, Classifier
 from mnist_lstm.inference.picture import Line, Page, Span, Writing
 from mnist_lstm.inference.reading import Reading
+from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.inference.view import FOUND, LEFT_OUT, draw_view
 
 BLANK = np.zeros((28, 28), np.uint8)
@@ -34,7 +35,7 @@ class Fake(Classifier):
     """A classifier whose network answers with given rows, in the order in which it is asked."""
 
     def __init__(self, rows: list[np.ndarray]) -> None:
-        super().__init__(load_classifier().network)
+        super().__init__(load_classifier().backend)
         self.rows = rows
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -185,12 +186,12 @@ def test_a_picture_without_any_finding_is_empty() -> None:
 def test_temperature_flattens_probabilities_and_keeps_answers() -> None:
     plain = load_classifier()
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(np.uint8)
-    sharp, flat = (Classifier(plain.network, temperature=t).probabilities(images) for t in (1.0, 3.0))
+    sharp, flat = (TorchBackend(plain.network, t)(images) for t in (1.0, 3.0))
     assert np.array_equal(sharp.argmax(axis=1), flat.argmax(axis=1))
     assert (flat.max(axis=1) < sharp.max(axis=1)).all()
     for temperature in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="temperature"):
-            Classifier(plain.network, temperature=temperature)
+            TorchBackend(plain.network, temperature)
 
 
 def test_temperature_comes_from_the_card_beside_a_checkpoint(command: Command) -> None:

@@ -11,6 +11,8 @@ import torch
 from conftest import REPOSITORY
 
 from mnist_lstm.data import datasets
+from mnist_lstm.export.build import build_onnx
+from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.network.model import RowLSTM
 
 SCRIPT = REPOSITORY / "scripts" / "benchmark.py"
@@ -117,12 +119,15 @@ def test_augment_compares_with_libraries_and_a_training_step(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "args", [["startup", "--rounds", "1"], ["scale", "--rounds", "1", "--quick", "--plot", "a.png"]]
+    "args",
+    [["startup", "--rounds", "1", "--onnx", "small.onnx"], ["scale", "--rounds", "1", "--quick", "--plot", "a.png"]],
 )
 def test_startup_and_scale_run(args: list[str]) -> None:
+    Path("small.onnx").write_bytes(build_onnx(TorchBackend(RowLSTM(hidden_size=2))))
     result = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert ("exponent" in result.stdout) == (args[0] == "scale")
+    assert ("with onnxruntime / mnist-lstm classify" in result.stdout) == (args[0] == "startup")
 
 
 @pytest.mark.slow
