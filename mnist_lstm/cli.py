@@ -26,6 +26,7 @@ commands:
   classify   read the digit in any picture: photo, scan, drawing, array
   explain    show what the network does with a digit, row by row
   page       write an HTML file in which to draw digits and watch the network read them
+  serve      start a server with the page, which also reads photographs, and an API
   lesson     run an experiment about LSTMs
 
   mnist-lstm COMMAND --help shows the options of a command.
@@ -43,6 +44,7 @@ examples:
   mnist-lstm classify seven.jpg
   mnist-lstm explain seven.jpg
   mnist-lstm page
+  mnist-lstm serve
   mnist-lstm lesson vanishing
 """
 
@@ -51,6 +53,7 @@ OWN_COMMANDS = {
     "classify": "mnist_lstm.inference.cli",
     "explain": "mnist_lstm.explain.cli",
     "page": "mnist_lstm.page.cli",
+    "serve": "mnist_lstm.serve.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
 """Commands without Lightning, and the modules that run them."""

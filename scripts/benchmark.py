@@ -8,6 +8,7 @@ python scripts/benchmark.py infer                                              1
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
 python scripts/benchmark.py startup                                            whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
+python scripts/benchmark.py serve                                              requests to a server on this machine
 python scripts/benchmark.py gpu                                                one CUDA GPU
 
 Ratios are medians over rounds, with minimum and maximum. --output FILE also writes all times as JSON.
@@ -32,6 +33,7 @@ SUBJECTS = {
     "augment": "distort, deskew and gradient features against torchvision, Kornia and a training step",
     "startup": "whole processes against import torch",
     "scale": "time and memory against batch, units, layers, steps and images",
+    "serve": "answers of a server to one client, to many at once, and at a steady rate",
     "gpu": "training on one CUDA GPU",
 }
 
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         add = subjects.add_parser(name, help=text, description=text).add_argument
         add("--rounds", type=_positive, default=3 if name == "scale" else 5, help="measured rounds (%(default)s)")
         add("--output", type=Path, metavar="FILE", help="new JSON file for all times")
-        if name not in ("startup", "scale"):
+        if name not in ("startup", "scale", "serve"):
             add("--data_dir", type=_folder, default="data", help="folder of MNIST, filled if need be (data)")
         if name in ("train", "gpu"):
             add("--hidden_size", type=_positive, default=64, help="units (64)")
@@ -76,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
             add("--ckpt_path", metavar="FILE", help="checkpoint (the weights of the package)")
         if name == "infer":
             add("--images", type=_positive, default=10_000, help="number of test images (10,000)")
+        if name == "serve":
+            add("--clients", type=_positive, default=32, help="that ask at once (%(default)s)")
+            add("--requests", type=_positive, default=2000, help="in each measurement at most (%(default)s)")
+            add("--seconds", type=_positive, default=10, help="of each measurement at most (%(default)s)")
+            add("--rate", type=_positive, help="requests per second at a steady rate (half of what many clients get)")
         if name == "scale":
             add("--plot", type=Path, metavar="FILE", help="new PNG file for the curves")
             add("--quick", action="store_true", help="two points per curve, for a trial")

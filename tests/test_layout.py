@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "inference": {"errors", "console", "files", "data", "network"},
     "explain": {"errors", "console", "files", "data", "network", "plots", "inference"},
     "page": {"errors", "console", "files", "data", "network", "inference", "explain"},
+    "serve": {"errors", "console", "files", "data", "network", "inference", "explain", "page"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "lessons"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "serve", "lessons"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -36,6 +37,8 @@ ONLY_IN = {
     "torchvision": {"data"},
     "sklearn": {"data"},
     "matplotlib": {"plots", "explain", "lessons", "training"},
+    "fastapi": {"serve"},
+    "uvicorn": {"serve"},
 }
 """Libraries that only some folders may import."""
 
