@@ -38,7 +38,7 @@ def make_app(classifier: Classifier, card: dict[str, Any], page: str) -> ASGIApp
     gate, metrics = Gate(), Metrics()
     reader = Reader(classifier, gate, metrics)
     metrics.watch("requests_in_flight", "Requests for pictures that are not answered yet.", lambda: gate.requests)
-    metrics.watch("queue", "Requests that wait for the next batch.", reader.queue.qsize)
+    metrics.watch("queue", "Pictures in MNIST's form that wait to be read.", reader.waiting)
     metrics.watch("body_bytes", "Bytes of the pictures that are held.", lambda: gate.size)
 
     @contextlib.asynccontextmanager

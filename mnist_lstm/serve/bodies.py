@@ -125,7 +125,10 @@ async def _file_of_form(request: Request, body: bytes) -> Posted:
         form = await _InMemory(request.headers, stream(), max_files=1, max_fields=0).parse()
     except MultiPartException as error:
         raise Refusal(422, f"the form cannot be read: {error.message}", HOW_TO_SEND) from error
-    file = form.get(FIELD)
-    if not isinstance(file, UploadFile):
-        raise Refusal(422, f"the form has no file {FIELD}", HOW_TO_SEND)
-    return Posted(await file.read(), file.filename or "-")
+    try:
+        file = form.get(FIELD)
+        if not isinstance(file, UploadFile):
+            raise Refusal(422, f"the form has no file {FIELD}", HOW_TO_SEND)
+        return Posted(await file.read(), file.filename or "-")
+    finally:
+        await form.close()

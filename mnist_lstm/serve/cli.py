@@ -50,8 +50,8 @@ def run(args: list[str]) -> int:
     options = parser().parse_args(args)
     checkpoint = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
     try:
-        import multipart  # noqa: F401
         import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
         import uvicorn
 
         from mnist_lstm.serve.app import make_app

@@ -3,7 +3,7 @@
 import json
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - the client's error, not the server's
     """A request is refused.
 
     Args:

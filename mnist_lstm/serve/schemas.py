@@ -26,7 +26,7 @@ class Answer(_Fields):
     """What `mnist-lstm classify --format json` prints for a picture, and what the network saw."""
 
     file: str = Field(description="name that the sender gave the file; - if none")
-    index: None
+    index: None = None
     digit: int | str | None = Field(description="with split, all digits, lines separated by newlines")
     probability: float | None
     probabilities: list[float] | list[list[float]] | None = Field(description="of 0 to 9; with split, for each digit")

@@ -52,7 +52,7 @@ class Client:
 
     async def ask(self, request: bytes) -> int:
         """Send a request, read the answer, and return its status."""
-        if self.streams is None:
+        if self.streams is None or self.streams[0].at_eof():  # the server ends connections that are idle for seconds
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
         writer.write(request)
