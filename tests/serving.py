@@ -1,10 +1,13 @@
-"""A server for tests: the application in a thread of this process, and requests to it."""
+"""Servers for tests, in a thread of this process or as the command, and requests to them."""
 
 import contextlib
 import http.client
 import io
 import json
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -68,3 +71,17 @@ def running(app: Any) -> Iterator[int]:
         yield listening.getsockname()[1]
         server.should_exit = True
         thread.join()
+
+
+@contextlib.contextmanager
+def started() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the command; yield the process, and the port at which it answers."""
+    command = [sys.executable, "-m", "mnist_lstm", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        assert found, process.communicate()
+        port = int(found[1])
+        assert ask(port, "/healthz").status == 200  # it listens already, and waits until it can answer
+        yield process, port
+        process.kill()

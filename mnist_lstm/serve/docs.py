@@ -4,7 +4,8 @@ from html import escape
 from typing import Any
 
 STYLE = (
-    ":root{color-scheme:light dark}body{max-width:44rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}"
+    ":root{color-scheme:light dark}"
+    "body{max-width:44rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}"
     "h2{margin:2rem 0 .3rem;font-size:1.1rem}code{font-size:.95em;overflow-wrap:anywhere}"
     "td,th{padding:.15rem 1rem .15rem 0;text-align:left;vertical-align:top}"
 )

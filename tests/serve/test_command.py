@@ -2,7 +2,6 @@
 
 import builtins
 import http.client
-import re
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY, Command, fail
-from serving import ask
+from serving import ask, started
 
 from mnist_lstm.serve import cli
 
@@ -47,19 +46,8 @@ def test_port_that_is_taken_is_named(command: Command) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
     pytest.importorskip("fastapi", reason="needs the extra serve")
-    command = [sys.executable, "-m", "mnist_lstm", "serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
-        assert found, process.communicate()
-        while True:  # it listens before it answers
-            try:
-                ask(int(found[1]), "/healthz")
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield process, int(found[1])
-        process.kill()
+    with started() as server:
+        yield server
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

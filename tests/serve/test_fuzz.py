@@ -10,23 +10,18 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import ask, number, to_form
+from serving import ask, number, started, to_form
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 fuzz = pytest.importorskip("fuzz", reason="needs the extra photos")
 
 KINDS = ("image/png", "image/jpeg", "application/octet-stream", "image/heic")
 MAX_MIB = 60  # that memory may grow by after the first fifth of the requests
-CODE = """
-import sys
-from mnist_lstm.cli import main
-sys.exit(main(["serve", "--port", "0"]))
-"""
 
 
 def damaged_pictures(port: int, count: int, after: Callable[[int], None]) -> Counter[int]:
@@ -55,23 +50,9 @@ def memory_mib(process: int) -> float:
 
 
 @pytest.fixture
-def server() -> object:
-    process = subprocess.Popen([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    port = int(process.stdout.readline().split("/  ")[0].rpartition(":")[2])
-    ask_when_ready(port)
-    yield process, port
-    process.terminate()
-    assert process.wait(60) == 0
-
-
-def ask_when_ready(port: int) -> None:
-    for _ in range(600):
-        try:
-            assert ask(port, "/healthz").status == 200
-            return
-        except ConnectionError:
-            continue
+def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with started() as server:
+        yield server
 
 
 def test_damaged_pictures_are_refused(server: tuple[subprocess.Popen[str], int]) -> None:
