@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mnist_lstm.inference.classifier import Classifier
 from mnist_lstm.inference.picture import Writing
@@ -45,6 +45,7 @@ class _Job:
 
 
 _Queue = asyncio.Queue[_Job]
+Result = TypeVar("Result")
 
 
 class Reader:
@@ -155,7 +156,7 @@ class Reader:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _in(pool: ThreadPoolExecutor, work: Callable[..., Any], *args: Any) -> Any:
+async def _in(pool: ThreadPoolExecutor, work: Callable[..., Result], *args: Any) -> Result:
     return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
 
 
