@@ -87,7 +87,11 @@ def run(args: list[str]) -> int:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # inherited by connections: asyncio does not set it for a socket made like this, and head and body of an answer
+        # are sent one by one, so each answer would wait 40 ms for the client to confirm its head
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise InputError(f"--host {host} --port {port}: cannot listen there ({error.strerror or error})") from error
 

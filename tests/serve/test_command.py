@@ -43,6 +43,13 @@ def test_port_that_is_taken_is_named(command: Command) -> None:
     assert "cannot listen there" in fail(command, "serve", "--host", "no.such.host.invalid")
 
 
+def test_answers_are_sent_at_once() -> None:
+    with cli._listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.fixture
 def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
     pytest.importorskip("fastapi", reason="needs the extra serve")
