@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import ipaddress
 import signal
 import socket
@@ -80,6 +81,8 @@ def run(args: list[str]) -> int:
             print("anyone who reaches this machine can use the server: it asks for no password", flush=True)
         shown = f"[{host}]" if ":" in host else host
         print(f"serving  http://{printable(shown)}:{port}/  (Ctrl-C ends it)", flush=True)
+        gc.collect()
+        gc.freeze()  # a search for garbage through all of PyTorch's objects would hold up every request for 0.2 s and more
         with _ends_in_order():
             uvicorn.Server(config).run(sockets=[listening])
     return 0

@@ -8,6 +8,7 @@ request was due. The client is as small as can be, but runs on the same machine 
 import argparse
 import asyncio
 import contextlib
+import gc
 import io
 import statistics
 import subprocess
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     requests = [_request(image) for image in load_sklearn_digits().images[:1000]]
     many = MANY.format(options.clients)
     loads: dict[str, list[Load]] = {}
+    gc.freeze()  # as the server does, or the client's pauses would count as the server's
     with _server() as port:
         for number in range(1 + options.rounds):  # the first warms up
             for name, clients in ((ONE, 1), (many, options.clients)):
