@@ -82,7 +82,7 @@ def run(args: list[str]) -> int:
         shown = f"[{host}]" if ":" in host else host
         print(f"serving  http://{printable(shown)}:{port}/  (Ctrl-C ends it)", flush=True)
         gc.collect()
-        gc.freeze()  # a search for garbage through all of PyTorch's objects would hold up every request for 0.2 s and more
+        gc.freeze()  # or a search for garbage among all of PyTorch holds up every request for 0.2 s and more
         with _ends_in_order():
             uvicorn.Server(config).run(sockets=[listening])
     return 0
