@@ -27,6 +27,7 @@ commands:
   explain    show what the network does with a digit, row by row
   page       write an HTML file in which to draw digits and watch the network read them
   export     write a network as an ONNX file, for programs without PyTorch
+  serve      start a server with the page, which also reads photographs, and an API
   lesson     run an experiment about LSTMs
 
   mnist-lstm COMMAND --help shows the options of a command.
@@ -45,6 +46,7 @@ examples:
   mnist-lstm explain seven.jpg
   mnist-lstm page
   mnist-lstm export digits.onnx
+  mnist-lstm serve
   mnist-lstm lesson vanishing
 """
 
@@ -54,6 +56,7 @@ OWN_COMMANDS = {
     "explain": "mnist_lstm.explain.cli",
     "page": "mnist_lstm.page.cli",
     "export": "mnist_lstm.export.cli",
+    "serve": "mnist_lstm.serve.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
 """Commands without Lightning, and the modules that run them."""

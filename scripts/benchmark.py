@@ -10,6 +10,7 @@ python scripts/benchmark.py infer                                              1
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
 python scripts/benchmark.py startup --onnx digits.onnx                         whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
+python scripts/benchmark.py serve                                              requests to a server on this machine
 
 Ratios are medians over rounds, with minimum and maximum. --output FILE also writes all times as JSON.
 """
@@ -34,6 +35,7 @@ SUBJECTS = {
     "augment": "distort, deskew and gradient features against torchvision, Kornia and a training step",
     "startup": "whole processes against import torch",
     "scale": "time and memory against batch, units, layers, steps and images",
+    "serve": "answers of a server to one client, to many at once, and at a steady rate",
 }
 
 
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             help="measured rounds (%(default)s)",
         )
         add("--output", type=Path, metavar="FILE", help="new JSON file for all times")
-        if name not in ("startup", "scale"):
+        if name not in ("startup", "scale", "serve"):
             add("--data_dir", type=_folder, default="data", help="folder of MNIST, filled if need be (data)")
         if name == "train":
             add("--hidden_size", type=_positive, default=64, help="units (64)")
@@ -87,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
             add("--onnx", metavar="FILE", help="file of mnist-lstm export, to classify with as well")
         if name == "infer":
             add("--images", type=_positive, default=10_000, help="number of test images (10,000)")
+        if name == "serve":
+            add("--clients", type=_positive, default=32, help="that ask at once (%(default)s)")
+            add("--requests", type=_positive, default=2000, help="in each measurement at most (%(default)s)")
+            add("--seconds", type=_positive, default=10, help="of each measurement at most (%(default)s)")
+            add("--rate", type=_positive, help="requests per second at a steady rate (half of what many clients get)")
         if name == "scale":
             add("--plot", type=Path, metavar="FILE", help="new PNG file for the curves")
             add("--quick", action="store_true", help="two points per curve, for a trial")

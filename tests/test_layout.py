@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "explain": {"errors", "console", "files", "data", "network", "plots", "inference"},
     "page": {"errors", "console", "files", "data", "network", "inference", "explain"},
     "export": {"errors", "console", "files", "data", "network", "inference"},
+    "serve": {"errors", "console", "files", "data", "network", "inference", "explain", "page"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "lessons"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "lessons"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -38,6 +39,8 @@ ONLY_IN = {
     "sklearn": {"data"},
     "onnxruntime": {"inference"},
     "matplotlib": {"plots", "explain", "lessons", "training"},
+    "fastapi": {"serve"},
+    "uvicorn": {"serve"},
 }
 """Libraries that only some folders may import."""
 

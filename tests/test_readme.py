@@ -15,6 +15,7 @@ from mnist_lstm.inference import cli as classify
 from mnist_lstm.lessons import MODULES
 from mnist_lstm.lessons import cli as lesson
 from mnist_lstm.page import cli as page
+from mnist_lstm.serve import cli as serve
 from mnist_lstm.training import cli as lightning_cli
 from mnist_lstm.training import parsing
 
@@ -30,7 +31,7 @@ PAGES = [
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 
-PARSERS = {"classify": classify, "explain": explain, "page": page, "export": export}
+PARSERS = {"classify": classify, "explain": explain, "page": page, "export": export, "serve": serve}
 SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
 """Scripts that are a command under another name."""
 

@@ -38,7 +38,8 @@ def _table(out: TextIO, names: list[str]) -> Writer:
     return write
 
 
-def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
+def answer_fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
+    """Return an answer as plain data, as ``--format json`` prints it."""
     names = ("digit", "probability", "probabilities", "status", "message")
     fields = {name: getattr(prediction, name) for name in names}
     boxes = {name: [asdict(box) for box in getattr(prediction, name)] for name in ("boxes", "marks")}
@@ -46,7 +47,7 @@ def _fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
 
 
 def _json(out: TextIO, names: list[str]) -> Writer:
-    return lambda source, prediction: print(json.dumps(_fields(source, prediction)), file=out)
+    return lambda source, prediction: print(json.dumps(answer_fields(source, prediction)), file=out)
 
 
 def _csv(out: TextIO, names: list[str]) -> Writer:
@@ -56,7 +57,7 @@ def _csv(out: TextIO, names: list[str]) -> Writer:
     writer.writeheader()
 
     def write(source: "Source", prediction: "Prediction") -> None:
-        row = _fields(source, prediction) | {"file": printable(source.file)}
+        row = answer_fields(source, prediction) | {"file": printable(source.file)}
         # the probabilities of several digits do not fit into one row; JSON has them
         if isinstance(prediction.digit, int):
             row |= zip(shares, row["probabilities"], strict=True)

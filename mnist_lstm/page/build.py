@@ -26,6 +26,7 @@ from mnist_lstm.errors import InputError
 from mnist_lstm.explain.cli import OTHERS
 from mnist_lstm.explain.units import choose_units
 from mnist_lstm.inference import THRESHOLD
+from mnist_lstm.inference.classifier import PRETRAINED
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.scan_order import is_by_pixel
 
@@ -45,7 +46,14 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re
 DECLARED = re.compile(r"^(?:async )?(?:function\*?|class|const|let|var) (\w+)", re.MULTILINE)
 
 
-def build_page(network: RowLSTM, card: dict[str, Any], digits: npt.NDArray[np.uint8], temperature: float = 1.0) -> str:
+def build_page(
+    network: RowLSTM,
+    card: dict[str, Any],
+    digits: npt.NDArray[np.uint8],
+    temperature: float = 1.0,
+    *,
+    takes_photographs: bool = False,
+) -> str:
     """Return the page's HTML.
 
     Args:
@@ -53,15 +61,17 @@ def build_page(network: RowLSTM, card: dict[str, Any], digits: npt.NDArray[np.ui
         card: of its weights; empty if there is none.
         digits: ``(N, 28, 28)``, to be shown and read before anything is drawn.
         temperature: by which the logits are divided.
+        takes_photographs: ask the server that the page comes from to find the digits in photographs.
 
     Raises:
         InputError: the network reads pixel by pixel, or its weights are too large for float16.
     """
-    style = _text("style.css")
-    script = join_modules(STATIC / "main.js")
+    style = _text("style.css") + (_text("photographs.css") if takes_photographs else "")
+    script = join_modules(STATIC / ("served.js" if takes_photographs else "main.js"))
+    server = "img-src data: blob:; connect-src 'self'" if takes_photographs else "img-src data:"
     policy = (
-        f"default-src 'none'; script-src {_allowed(script)}; worker-src blob:; style-src {_allowed(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed(script)}; worker-src blob:; style-src {allowed(style)}; "
+        f"{server}; base-uri 'none'; form-action 'none'"
     )
     # data may not end the element that it is in
     model = json.dumps(describe(network, card, digits, temperature), separators=(",", ":")).replace("<", "\\u003c")
@@ -125,6 +135,20 @@ def _order_units(network: RowLSTM) -> list[dict[str, Any]]:
     return [{"layer": each.layer, "direction": each.direction, "order": each.units.tolist()} for each in chosen]
 
 
+def load_card(checkpoint: Path | None) -> dict[str, Any]:
+    """Return the card of the package's weights; an empty one for a checkpoint."""
+    card: dict[str, Any] = {}
+    if checkpoint is None:
+        card = json.loads(PRETRAINED.with_name("card.json").read_text(encoding="utf-8"))
+    return card
+
+
+def one_of_each() -> npt.NDArray[np.uint8]:
+    """Return one of scikit-learn's digits of each class: ``(10, 28, 28)``."""
+    images, labels = load_sklearn_digits()
+    return images[[int((labels == digit).argmax()) for digit in range(10)]]
+
+
 def join_modules(entry: Path) -> str:
     """Join a module and all that it imports to one script, in a function of its own."""
     texts = {path: path.read_text(encoding="utf-8") for path in _in_order(entry)}
@@ -157,6 +181,6 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _allowed(code: str) -> str:
+def allowed(code: str) -> str:
     """Return the source expression that allows exactly this inline script or style."""
     return f"'sha256-{_base64(hashlib.sha256(code.encode('utf-8')).digest())}'"

@@ -1,9 +1,7 @@
 """``mnist-lstm page``: write one HTML file in which to draw digits and watch the network read them."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
@@ -49,27 +47,16 @@ def run(args: list[str]) -> int:
     refuse_existing(path, "FILE.html")
     checkpoint = None if options.ckpt_path is None else find_checkpoint(options.ckpt_path, Path("runs"))
 
-    from mnist_lstm.inference.classifier import PRETRAINED, load_classifier
-    from mnist_lstm.page.build import build_page
+    from mnist_lstm.inference.classifier import load_classifier
+    from mnist_lstm.page.build import build_page, load_card, one_of_each
 
     classifier = load_classifier(checkpoint)
     count = sum(weight.numel() for weight in classifier.network.parameters())
     if count > MAX_WEIGHTS:
         raise InputError(f"--ckpt_path {checkpoint}: has {count:,} weights; the page takes up to {MAX_WEIGHTS:,}")
-    card: dict[str, Any] = {}
-    if checkpoint is None:
-        card = json.loads(PRETRAINED.with_name("card.json").read_text(encoding="utf-8"))
-    page = build_page(classifier.network, card, _one_of_each(), classifier.temperature)
+    page = build_page(classifier.network, load_card(checkpoint), one_of_each(), classifier.temperature)
     with open_new(path, "FILE.html") as file:
         file.write(page)
     print(f"wrote  {printable(str(path))}  ({len(page.encode('utf-8')) / 1e6:.1f} MB)")
     print("open   with a double click, or drag it into a browser; it works without the internet")
     return 0
-
-
-def _one_of_each() -> Any:
-    """Return one of scikit-learn's digits of each class: uint8 ``(10, 28, 28)``."""
-    from mnist_lstm.data.datasets import load_sklearn_digits
-
-    images, labels = load_sklearn_digits()
-    return images[[int((labels == digit).argmax()) for digit in range(10)]]

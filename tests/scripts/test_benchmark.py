@@ -195,3 +195,15 @@ def test_bad_input_is_reported_in_one_line(
     assert err.startswith("benchmark: error: ")
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_serve_counts_answers_and_no_errors(benchmark, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra serve")
+    args = ["serve", "--rounds", "1", "--requests", "40", "--clients", "4", "--rate", "100", "--output", "serve.json"]
+    assert benchmark.main(args) == 0
+    result = json.loads(Path("serve.json").read_text(encoding="utf-8"))
+    one, many, steady = (rounds[0] for rounds in result["loads"].values())
+    assert [load["answers"] for load in (one, many, steady)] == [10, 40, 40]
+    assert [load["errors"] for load in (one, many, steady)] == [0, 0, 0]
+    assert result["ratio"] == pytest.approx(many["per second"] / one["per second"])
+    assert "4 clients over one client" in capsys.readouterr().out

@@ -2,8 +2,8 @@
 
 import { decodeBase64 } from "./network/weights.js";
 import { AnswerView } from "./ui/answer.js";
-import { readTheme } from "./ui/colours.js";
-import { byId } from "./ui/dom.js";
+import { paintDigit, readTheme } from "./ui/colours.js";
+import { byId, makeElement } from "./ui/dom.js";
 import { Gallery } from "./ui/gallery.js";
 import { InsideView } from "./ui/inside.js";
 import { Pad } from "./ui/pad.js";
@@ -33,7 +33,7 @@ const playhead = new Playhead();
 const answerView = new AnswerView(model.options);
 const readingView = new ReadingView(playhead, word);
 const insideView = new InsideView(model, playhead, word);
-const gallery = new Gallery(examples, readExample);
+const gallery = new Gallery(examples, (n) => readImage(examples[n]));
 const pad = new Pad(byId("pad"), { changed: readPad, down: () => readingView.stop() });
 drawWithKeys(pad);
 
@@ -41,7 +41,7 @@ const icon = document.createElement("link"); // of the page's tab: what was read
 icon.rel = "icon";
 document.head.append(icon);
 
-let example = Math.min(FIRST, examples.length - 1); // the one that is read while nothing is drawn
+let image = examples[Math.min(FIRST, examples.length - 1)]; // what is read while nothing is drawn
 let answer = null;
 let pause; // timer
 
@@ -86,19 +86,25 @@ function readPad() {
   byId("undo").disabled = pad.isEmpty;
   byId("clear").disabled = pad.isEmpty;
   byId("pad-hint").hidden = !pad.isEmpty;
-  if (pad.isEmpty && example >= 0) {
-    gallery.mark(example);
-    pad.ghost = gallery.canvas(example);
+  if (pad.isEmpty && image) {
+    gallery.mark(examples.indexOf(image));
+    pad.ghost ??= makeElement("canvas");
+    paintDigit(pad.ghost, image, 255);
     pad.redrawSoon();
-    reader.read(() => ({ image: examples[example] }));
+    reader.read(() => ({ image }));
   } else {
     gallery.mark(null);
     reader.read(() => ({ drawing: pad.drawing() }));
   }
 }
 
-function readExample(n) {
-  example = n;
+/**
+ * Read an image instead of a drawing.
+ *
+ * @param {Uint8Array} chosen (28 * 28), 0 paper to 255 ink
+ */
+export function readImage(chosen) {
+  image = chosen;
   pad.clear();
 }
 
@@ -121,6 +127,7 @@ function repaint() {
   answerView.repaint();
   readingView.repaint();
   insideView.repaint();
+  if (pad.ghost) paintDigit(pad.ghost, image, 255);
   pad.redraw();
 }
 

@@ -22,15 +22,11 @@ export class Gallery {
     this.repaint();
   }
 
-  canvas(n) {
-    return this.buttons[n].firstChild;
-  }
-
   repaint() {
-    this.images.forEach((image, n) => paintDigit(this.canvas(n), image, 255));
+    this.images.forEach((image, n) => paintDigit(this.buttons[n].firstChild, image, 255));
   }
 
-  /** Point out the one that is read; null if what is read was drawn. */
+  /** Point out the one that is read; null or -1 if it is none of these. */
   mark(chosen) {
     this.buttons.forEach((button, n) => button.setAttribute("aria-pressed", String(n === chosen)));
   }
