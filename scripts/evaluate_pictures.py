@@ -2,6 +2,7 @@
 
 python scripts/evaluate_pictures.py
 python scripts/evaluate_pictures.py --count 500 --ckpt_path best --save mistakes
+python scripts/evaluate_pictures.py --count 3000 --seed 31 --part test --content empty
 
 Half of the writers use a pen, with forms of the digits that serve for measuring alone; the others write MNIST's
 validation images. Each picture is read as a user would: a single digit as one digit, the others with split=True. A
@@ -19,7 +20,7 @@ import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from typing import Literal
 
 import cv2
 import torch
-from scenes.scenes import CONTENTS, KINDS, Scene, draw_scene
+from scenes.scenes import CONTENTS, KINDS, Scene, draw_scene, find_scenes
 
 from mnist_lstm.console import printable, track
 from mnist_lstm.data import datasets
@@ -107,7 +108,10 @@ def evaluate(options: argparse.Namespace) -> None:
     load_classifier(path)  # a bad one is reported before the first picture is drawn
     mnist = load_mnist(options.data_dir, options.part)
     folder = None if options.save is None else empty_folder("--save", options.save).absolute()
-    outcomes = read_pictures(options.count, options.jobs, path, mnist, options.seed, folder)
+    numbers: Sequence[int] = range(options.count)
+    if options.content is not None:
+        numbers = find_scenes(options.count, options.seed, options.content)
+    outcomes = read_pictures(numbers, options.jobs, path, mnist, options.seed, folder)
     print_table("content", tuple(dict.fromkeys(CONTENTS)), outcomes)
     print()
     print_table("kind", KINDS, outcomes)
@@ -126,12 +130,12 @@ def load_mnist(data_dir: Path, part: Literal["val", "test"]) -> datasets.Digits:
 
 
 def read_pictures(
-    count: int, jobs: int, path: Path | None, mnist: datasets.Digits, seed: int, folder: Path | None
+    numbers: Sequence[int], jobs: int, path: Path | None, mnist: datasets.Digits, seed: int, folder: Path | None
 ) -> list[Outcome]:
-    """Draw and read pictures 0 to ``count - 1`` in ``jobs`` processes, with one thread each.
+    """Draw and read pictures of a series in ``jobs`` processes, with one thread each.
 
     Args:
-        count: number of pictures.
+        numbers: of the pictures.
         jobs: number of processes; 1: this one.
         path: of the checkpoint; None: the weights of the package.
         mnist: digits of half of the writers.
@@ -142,15 +146,15 @@ def read_pictures(
         The outcomes in the order of the pictures, the same for any number of processes.
     """
     what = "reading pictures"
-    if jobs == 1 or count == 1:
+    if jobs == 1 or len(numbers) <= 1:
         _start(path, mnist, seed, folder)
-        return [_read(number) for number in track(range(count), what)]
+        return [_read(number) for number in track(numbers, what)]
     # a forked process would inherit PyTorch's threads in whatever state they are
     pool = ProcessPoolExecutor(
-        min(jobs, count), multiprocessing.get_context("spawn"), _start, (path, mnist, seed, folder)
+        min(jobs, len(numbers)), multiprocessing.get_context("spawn"), _start, (path, mnist, seed, folder)
     )
     try:
-        return [future.result() for future in track([pool.submit(_read, number) for number in range(count)], what)]
+        return [future.result() for future in track([pool.submit(_read, number) for number in numbers], what)]
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -214,7 +218,9 @@ def _read(number: int) -> Outcome:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--count", type=positive, default=2000, metavar="N", help="number of pictures (%(default)s)")
+    add("--count", type=positive, default=2000, metavar="N", help="pictures in the series (%(default)s)")
+    names = tuple(dict.fromkeys(CONTENTS))
+    add("--content", choices=names, help="only those of the pictures with this content (all)")
     add("--seed", type=whole, default=1, metavar="N", help="of the pictures (%(default)s)")
     add("--part", choices=("val", "test"), default="val", help="MNIST's images for half of the writers (%(default)s)")
     add("--data_dir", type=Path, default="data", metavar="DIR", help="folder of MNIST, filled if need be (data)")

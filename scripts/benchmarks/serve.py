@@ -183,12 +183,12 @@ def _request(image: Any) -> bytes:
 def _server() -> Iterator[int]:
     """Start a server; yield its port."""
     command = [sys.executable, "-m", "mnist_lstm", "serve", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line.startswith("serving"):
-            raise TrainingError("the server did not start")
-        yield int(line.split("/  ")[0].rpartition(":")[2])
-    finally:
-        process.terminate()
-        process.wait(60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line.startswith("serving"):
+                raise TrainingError("the server did not start")
+            yield int(line.split("/  ")[0].rpartition(":")[2])
+        finally:
+            process.terminate()
+            process.wait(60)

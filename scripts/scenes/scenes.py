@@ -64,6 +64,19 @@ def draw_scenes(
 
 def draw_scene(number: int, seed: int, mnist: Digits | None, forms: dict[int, tuple[Form, ...]]) -> Scene:
     """Draw one picture of a series; see `draw_scenes`."""
+    kind, content, rng = _plan(number, seed)
+    lines = _lines(content, rng)
+    image = _draw(kind, content, lines, mnist, forms, rng)
+    return Scene(number, kind, content, image, "" if content == "empty" else "\n".join(lines))
+
+
+def find_scenes(count: int, seed: int, content: str) -> list[int]:
+    """Return which of the pictures 0 to ``count - 1`` of a series have one of `CONTENTS`; none is drawn."""
+    return [number for number in range(count) if _plan(number, seed)[1] == content]
+
+
+def _plan(number: int, seed: int) -> tuple[str, str, np.random.Generator]:
+    """Return kind and content of a picture, and the generator that draws the rest."""
     rng = np.random.default_rng((seed, number))
     kind = KINDS[number % len(KINDS)]
     content = CONTENTS[rng.integers(len(CONTENTS))]
@@ -71,9 +84,7 @@ def draw_scene(number: int, seed: int, mnist: Digits | None, forms: dict[int, tu
         content = "one"
     if kind == "boxes" and content == "touching":
         content = "line"
-    lines = _lines(content, rng)
-    image = _draw(kind, content, lines, mnist, forms, rng)
-    return Scene(number, kind, content, image, "" if content == "empty" else "\n".join(lines))
+    return kind, content, rng
 
 
 def _lines(content: str, rng: np.random.Generator) -> list[str]:

@@ -199,3 +199,17 @@ def test_help_shows_an_example(evaluate_pictures, capsys: pytest.CaptureFixture)
     assert "python scripts/evaluate_pictures.py --count" in out
     for option in ("--seed", "--part", "--data_dir", "--ckpt_path", "--jobs", "--save"):
         assert option in out
+
+
+@pytest.mark.usefixtures("small")
+def test_only_pictures_of_one_content_are_read(evaluate_pictures, capsys: pytest.CaptureFixture) -> None:
+    from scenes.scenes import draw_scene, find_scenes
+
+    contents = [draw_scene(number, 7, None, evaluate_pictures.UNSEEN_FORMS).content for number in range(14)]
+    wanted = [number for number in range(14) if contents[number] == "line"]
+    assert find_scenes(14, 7, "line") == wanted != []
+    args = ["--count", "14", "--seed", "7", "--jobs", "1", "--content", "line"]
+    assert evaluate_pictures.main(args) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert rows["line"][0] == rows["all"][0] == len(wanted)
+    assert rows["one"] == (0, [])
