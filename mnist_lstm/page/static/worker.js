@@ -12,6 +12,7 @@ import { Network } from "./network/network.js";
 import { finish, readDrawing } from "./picture/reading.js";
 
 const SLICE = 20; // milliseconds of work after which the worker looks for messages
+const QUIET = 60; // milliseconds without another drawing before it reads row by row: answers come first
 
 let network;
 let threshold = 0.5;
@@ -45,7 +46,7 @@ function readNewest() {
   else work(id, readDrawing(drawing, classify, threshold), (found) => answer(id, found, start));
 }
 
-/** Send what was found in a drawing, then the predictions after each row. */
+/** Send what was found in a drawing, and soon the predictions after each row. */
 function answer(id, { status, image, probabilities: found }, start) {
   const isOne = status === "ok" || status === "unsure";
   const probabilities = isOne ? Float32Array.from(found) : new Float32Array(10);
@@ -56,7 +57,12 @@ function answer(id, { status, image, probabilities: found }, start) {
   const milliseconds = performance.now() - start;
   const deskewed = network.asInk(sequence);
   self.postMessage({ type: "answer", id, status, digit, probabilities, image: seen, deskewed, milliseconds });
-  if (!isOne) return;
+  if (isOne) setTimeout(predict, QUIET, id, seen);
+}
+
+/** Send the predictions after each row, unless another drawing has come. */
+function predict(id, seen) {
+  if (id !== newest) return;
   work(id, collect(readRowByRow(network, seen)), (predictions) =>
     self.postMessage({ type: "predictions", id, predictions, settles: settlesAt(predictions) }),
   );
