@@ -117,11 +117,11 @@ def build_onnx(backend: TorchBackend, accuracy: float | None = None) -> bytes:
     size = sum(weight.nbytes for weight in backend.network.parameters())
     if size > 0.9 * MAX_BYTES:
         raise InputError(f"the network's weights take {size:,} bytes; an ONNX file here has {MAX_BYTES:,} at most")
-    permutation(SIZE**2)  # kept for later calls; one first made during an export would hold no numbers
+    # kept for later calls on this device; one first made during an export would hold no numbers
+    permutation(SIZE**2, torch.device("cpu"))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of PyTorch about itself; what counts is whether the file gives the same answers
+        # of PyTorch about itself; what counts is whether the file gives the same answers
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Probabilities(backend).eval(),
             (torch.zeros(EXAMPLES, SIZE, SIZE, dtype=torch.uint8),),
