@@ -26,8 +26,8 @@ def measure(documents: Text) -> dict[str, Any]:
     return {
         "discount": discount,
         "bits": [*map(bits, model.by_context(documents.held_out))],
-        "copies_out": bits_by_context(kept, CONTEXTS[-1], discount),
-        "copies_in": bits_by_context(topics, CONTEXTS[-1], discount),
+        "copies_out": bits_by_context([*map(encode, kept)], CONTEXTS[-1], discount),
+        "copies_in": bits_by_context([*map(encode, topics)], CONTEXTS[-1], discount),
         "seen": [seen_contexts(documents.train, documents.held_out, length) for length in SEEN],
         "u_after_q": float(after_q[ALPHABET.index("u")]),
     }
@@ -94,8 +94,7 @@ def choose_discount(train: Sequence[Codes], context: int) -> float:
 
     The models that are compared count in the other documents alone.
     """
-    count = [document for place, document in enumerate(train) if place % PARTS != PARTS // 2]
-    judge = [document for place, document in enumerate(train) if place % PARTS == PARTS // 2]
+    count, judge = split(train)
 
     def best(discount: float) -> float:
         model = NGram(count, context, discount)
@@ -104,7 +103,7 @@ def choose_discount(train: Sequence[Codes], context: int) -> float:
     return min(DISCOUNTS, key=best)
 
 
-def bits_by_context(documents: Sequence[str], context: int, discount: float) -> list[float]:
+def bits_by_context(documents: Sequence[Codes], context: int, discount: float) -> list[float]:
     """Return bits per character after 0, 1, ..., ``context`` characters; each document is held out once."""
     parts = []
     for part in range(PARTS):

@@ -90,23 +90,22 @@ def without_copies(documents: Sequence[str]) -> list[str]:
     return kept
 
 
-def split(documents: Sequence[str], part: int = PARTS // 2) -> tuple[list[Codes], list[Codes]]:
+def split(documents: Sequence[Codes], part: int = PARTS // 2) -> tuple[list[Codes], list[Codes]]:
     """Split documents, the longest first, into those to train on and those held out, whole documents each.
 
     Args:
-        documents: reduced texts.
+        documents: codes ``(L,)`` each.
         part: which of the `PARTS` is held out, from 0.
     """
-    coded = [encode(document) for document in documents]
-    held_out = [document for place, document in enumerate(coded) if place % PARTS == part]
-    return [document for place, document in enumerate(coded) if place % PARTS != part], held_out
+    held_out = [document for place, document in enumerate(documents) if place % PARTS == part]
+    return [document for place, document in enumerate(documents) if place % PARTS != part], held_out
 
 
 def load_text() -> Text:
     """Load the documents, leave out copies and split the rest."""
     topics = load_topics()
     kept = without_copies(topics)
-    return Text(*split(kept), len(topics) - len(kept))
+    return Text(*split([encode(document) for document in kept]), len(topics) - len(kept))
 
 
 def cut(documents: list[Codes], piece: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,6 +27,7 @@ from mnist_lstm.explain.cli import OTHERS
 from mnist_lstm.explain.units import choose_units
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.classifier import PRETRAINED
+from mnist_lstm.inference.torch_backend import read_card
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.scan_order import is_by_pixel
 
@@ -137,10 +138,7 @@ def _order_units(network: RowLSTM) -> list[dict[str, Any]]:
 
 def load_card(checkpoint: Path | None) -> dict[str, Any]:
     """Return the card of the package's weights; an empty one for a checkpoint."""
-    card: dict[str, Any] = {}
-    if checkpoint is None:
-        card = json.loads(PRETRAINED.with_name("card.json").read_text(encoding="utf-8"))
-    return card
+    return read_card(PRETRAINED) if checkpoint is None else {}
 
 
 def one_of_each() -> npt.NDArray[np.uint8]:

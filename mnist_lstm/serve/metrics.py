@@ -10,12 +10,15 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 SIZES = (1, 2, 4, 8, 16, 32)
 
 
+name = "mnist_lstm_{}".format
+"""Puts the program's name before that of a number."""
+
+
 class Metrics:
     """Counts requests, errors, times, batches, and what waits now."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        name = "mnist_lstm_{}".format
         labels = ("path",)
         self._requests = Counter(
             name("requests"), "Requests that were answered.", (*labels, "status"), registry=self.registry
@@ -34,11 +37,10 @@ class Metrics:
             registry=self.registry,
             buckets=SIZES,
         )
-        self._gauge = name
 
     def watch(self, what: str, text: str, value: Callable[[], float]) -> None:
         """Show a value as it is when it is asked for."""
-        Gauge(self._gauge(what), text, registry=self.registry).set_function(value)
+        Gauge(name(what), text, registry=self.registry).set_function(value)
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; ``path`` is that of the route, so that there are few of them."""
@@ -49,8 +51,7 @@ class Metrics:
 
     def batch(self, size: int) -> None:
         """Count a batch."""
-        if size:
-            self._batches.observe(size)
+        self._batches.observe(size)
 
     def text(self) -> bytes:
         """Return all of it."""

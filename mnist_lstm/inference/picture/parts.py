@@ -112,10 +112,11 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
         window, own, outside = _around(labels, lines, number, box, reach)
-        sharpness = _lost(ink.strength[window], own, outside, reach) / max(level, 1e-6)
+        rim = _rim(own, reach)
+        sharpness = _lost(ink.strength[window], own, outside, rim) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        shown, edge = _compare(ink, window, own, outside, reach, level)
+        shown, edge = _compare(ink, window, own, outside, rim, level)
         part = Part(*place, number, area, stroke, level, sharpness, excess, edges, shown=shown, edge=edge)
         parts.append(replace(part, step=_step(ink.grey[window], own, outside)) if part.is_bar else part)
     return parts, labels, lines
@@ -130,11 +131,11 @@ def _around(labels: Labels, lines: Mask, number: int, box: Window, reach: int) -
     return (rows, columns), own, ring & (labels[rows, columns] == 0) & ~lines[rows, columns]
 
 
-def _lost(strength: Grey, own: Mask, outside: Mask, reach: int) -> float:
-    """Return how much less ink there is outside a part than within ``reach`` pixels of its rim."""
+def _lost(strength: Grey, own: Mask, outside: Mask, rim: Mask) -> float:
+    """Return how much less ink there is outside a part than at its rim."""
     if not outside.any():
         return float(np.median(strength[own]))
-    return float(np.median(strength[_rim(own, reach)]) - np.median(strength[outside]))
+    return float(np.median(strength[rim]) - np.median(strength[outside]))
 
 
 def _rim(own: Mask, reach: int) -> Mask:
@@ -143,14 +144,14 @@ def _rim(own: Mask, reach: int) -> Mask:
     return own & dilate(own & ~erode(own, 3, 3), size, size)
 
 
-def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, reach: int, level: float) -> tuple[float, float]:
+def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, rim: Mask, level: float) -> tuple[float, float]:
     """Return `Part.shown` and `Part.edge`: grey levels know nothing of the estimated ground, which may be wrong."""
     if not outside.any():
         return 1.0, 0.0
     grey = 1 - ink.grey[window] if ink.is_light else ink.grey[window]
     ground = float(np.median(grey[outside]))
     height = max(level, 1e-6) * max(ground, ink.least_ground)
-    shown = (ground - float(np.median(grey[_rim(own, reach)]))) / height
+    shown = (ground - float(np.median(grey[rim]))) / height
     return shown, edge_width(grey, own, height) if level < PALE else 0.0
 
 

@@ -4,6 +4,7 @@
  */
 
 import { SIZE } from "../network/deskew.js";
+import { boxAround } from "./box.js";
 import { squaredDistance } from "./distance.js";
 import { clamp, quantile, roundEven } from "./numbers.js";
 import { resize } from "./resize.js";
@@ -80,17 +81,9 @@ function isLargest(values, width, height, x, y) {
 /** Scale a digit to a 20-pixel box, and put its centre of mass to the centre of 28x28 pixels. */
 function place(levels, width, height) {
   const image = new Uint8Array(SIZE * SIZE);
-  let [left, top, right, bottom] = [width, -1, -1, -1];
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
-      if (levels[at] === 0) continue;
-      if (top < 0) top = y;
-      bottom = y;
-      if (x < left) left = x;
-      if (x > right) right = x;
-    }
-  }
-  if (right < 0) return image;
+  const box = boxAround(levels, width, height);
+  if (!box) return image;
+  const { left, top, right, bottom } = box;
   const wide = right + 1 - left;
   const high = bottom + 1 - top;
   const scale = BOX / Math.max(wide, high);

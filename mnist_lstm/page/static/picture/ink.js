@@ -3,6 +3,7 @@
  * on a drawing: its ground is white all over, so that there are no shadows, no grain and no photograph's edges.
  */
 
+import { boxAround } from "./box.js";
 import { roundEven } from "./numbers.js";
 
 const SMOOTH_SIDE = 400; // longer side, in pixels, of a picture that is blurred by half a pixel, larger ones by more
@@ -40,21 +41,12 @@ function above(values, limit) {
 
 /** Cut out the ink, with room for the soft edges of its strokes. */
 function cropToInk({ width, height, ink }, margin) {
-  let [left, top, right, bottom] = [width, -1, -1, -1];
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
-      if (ink[at] === 0) continue;
-      if (top < 0) top = y;
-      bottom = y;
-      if (x < left) left = x;
-      if (x > right) right = x;
-    }
-  }
-  if (right < 0) return null;
-  left = Math.max(0, left - margin);
-  top = Math.max(0, top - margin);
-  const wide = Math.min(width, right + 1 + margin) - left;
-  const high = Math.min(height, bottom + 1 + margin) - top;
+  const box = boxAround(ink, width, height);
+  if (!box) return null;
+  const left = Math.max(0, box.left - margin);
+  const top = Math.max(0, box.top - margin);
+  const wide = Math.min(width, box.right + 1 + margin) - left;
+  const high = Math.min(height, box.bottom + 1 + margin) - top;
   const strength = new Float64Array(wide * high);
   for (let y = 0; y < high; y++) {
     for (let x = 0; x < wide; x++) strength[y * wide + x] = ink[(top + y) * width + left + x] / 255;
