@@ -16,7 +16,7 @@ from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
 from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
-from mnist_lstm.inference.reading import BETTER, DIGIT, LIKELY, PLAIN, SURE, Reading
+from mnist_lstm.inference.reading import BETTER, DIGIT, LIKELY, SURE, Reading
 
 if TYPE_CHECKING:
     from mnist_lstm.network.model import RowLSTM
@@ -165,12 +165,14 @@ class Classifier:
         finding: Finding | None = writing.finding
         if not _counts(reading, writing.finding):
             best, finding = Reading.of(Page([]), []), None
-        elif not reading.has_digits and writing.finding.level < PLAIN:
+        elif not reading.has_digits and not writing.finding.is_drawn:
             best, finding = reading.as_marks(), writing.finding
         for other in writing.others or ():
             (another,) = self._read([other.page])
             if another.lines and reading.lines:
                 another = another.with_marks(reading.marks)
+            if not another.has_digits and not other.is_drawn:
+                continue
             if _counts(another, other) and (not best.lines or another.score > best.score + BETTER):
                 best, finding = another, other
             if best.is_sure:

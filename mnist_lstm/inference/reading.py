@@ -22,9 +22,6 @@ LIKELY = 0.75
 BETTER = 0.3
 """How much more must be read in a later finding, as a difference of scores: earlier ones are more likely."""
 
-PLAIN = 0.3
-"""Level of ink that is surely written: fainter ink that is no digit may be the rest of a line or a fold."""
-
 SMALL_MARK = 0.5
 """Share of the digits' height: lower marks that are no digit are dots, dashes or rests of ruled lines."""
 

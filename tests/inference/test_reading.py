@@ -125,8 +125,10 @@ def test_what_is_no_digit_is_unsure_with_the_reason() -> None:
     assert (prediction.status, prediction.message) == ("unsure", "its probability is below 0.5")
 
 
-def finding(count: int = 1, *, is_guess: bool = False, amount: float = 1.0, level: float = 0.5) -> Any:
-    return SimpleNamespace(page=Page([line_of(count)]), is_guess=is_guess, amount=amount, level=level, stages=dict)
+def finding(count: int = 1, *, is_guess: bool = False, amount: float = 1.0, is_drawn: bool = True) -> Any:
+    return SimpleNamespace(
+        page=Page([line_of(count)]), is_guess=is_guess, amount=amount, is_drawn=is_drawn, stages=dict
+    )
 
 
 def test_other_findings_are_asked_for_only_in_doubt() -> None:
@@ -166,15 +168,15 @@ def test_a_guess_counts_only_if_the_network_is_sure_of_it() -> None:
         assert prediction.status == status, "one of the two is doubtful"
 
 
-def test_faint_ink_that_is_no_digit_is_an_empty_sheet_with_a_mark() -> None:
-    for level, status in ((0.25, "empty"), (0.5, "unsure")):
-        writing = Writing(Page([line_of(1)]), finding(level=level), iter([]))
+def test_faint_or_solid_ink_that_is_no_digit_is_an_empty_sheet_with_a_mark() -> None:
+    for is_drawn, status in ((False, "empty"), (True, "unsure")):
+        writing = Writing(Page([line_of(1)]), finding(is_drawn=is_drawn), iter([]))
         (prediction,) = Fake([row(6, 0.12)]).predict([writing])
         assert prediction.status == status
-    (prediction,) = Fake([row(6, 0.12)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
+    (prediction,) = Fake([row(6, 0.12)]).predict([Writing(Page([line_of(1)]), finding(is_drawn=False), iter([]))])
     assert prediction.message == "there is nothing written in it, but 1 mark that is no digit"
     assert len(prediction.marks) == 1
-    (prediction,) = Fake([row(6, 0.45)]).predict([Writing(Page([line_of(1)]), finding(level=0.25), iter([]))])
+    (prediction,) = Fake([row(6, 0.45)]).predict([Writing(Page([line_of(1)]), finding(is_drawn=False), iter([]))])
     assert prediction.status == "unsure"
 
 

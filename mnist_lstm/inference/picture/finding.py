@@ -12,6 +12,8 @@ from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.sheet import Sheet
 
+PLAIN = 0.3  # level of ink
+SOLID = 0.3  # width of the stroke, as a share of the longer side: nearly all digits have less
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167))  # of parts side by side
 
 
@@ -44,6 +46,11 @@ class Finding:
     def is_guess(self) -> bool:
         """Whether it counts only for a reader that is sure of it: bare ground is all there may be."""
         return self.is_only_firm or not self.amount or self.level < FAINT
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is surely drawn, digit or not: fainter ink may be a fold or the rest of a line, a blob a stain."""
+        return self.level >= PLAIN and any(part.stroke < SOLID * part.side for part in self.parts)
 
     @functools.cached_property
     def page(self) -> Page:

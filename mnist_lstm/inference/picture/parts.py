@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 
 from mnist_lstm.inference.picture.ink import Grey, Ink
-from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, label
+from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, keep_runs, label
 from mnist_lstm.inference.picture.rulings import remove_rulings
 
-PALE = 0.25  # level of ink that may be light alone: a flash, the edge of a shadow, a blotch
+PALE = 0.35  # level of ink that may be light alone: a flash, the edge of a shadow, a blotch
 FAINT_LINE = 0.7  # strength of printed lines, as a share of the least strength of ink
 SLENDER = 0.4  # ratio of the deviations across and along a bar, at most: 1s have 0.2, digits of one stroke 0.45
+# share of what is around a part, or of itself, in the rest of a line at least: digits have up to 0.27 and 0.3
+TOUCHING, ALONG, ON = 0.05, 0.33, 0.5
+WHOLE, LONG, BAR = 0.95, 6, 0.65  # share of the bar's columns, its length over its width, its share of the part
 Window = tuple[slice, slice]
 MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
 
@@ -54,6 +57,8 @@ class Part(Bounds):
         shown: share of its strength that it has beside what is just outside it: about 1 for a stroke, anything where
             the ground was not estimated well.
         edge: width in pixels over which pale ink becomes the ground; 0 for other ink.
+        dark: share of what is just outside it that is as dark: about 0 for a stroke, half for the outline of
+            something solid.
     """
 
     label: int
@@ -66,6 +71,7 @@ class Part(Bounds):
     step: float = 0.0
     shown: float = 1.0
     edge: float = 0.0
+    dark: float = 0.0
 
     @property
     def side(self) -> int:
@@ -109,6 +115,9 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
             continue
         level = float(np.percentile(strength, 80))
         stroke = 2 * float(np.percentile(depths[depths >= min(1.0, depths.max())], 90))
+        if _is_rest(labels, lines, number, box, stroke):
+            lines[box] |= own
+            continue
         excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
         window, own, outside = _around(labels, lines, number, box, reach)
@@ -116,8 +125,8 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
         sharpness = _lost(ink.strength[window], own, outside, rim) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        shown, edge = _compare(ink, window, own, outside, rim, level)
-        part = Part(*place, number, area, stroke, level, sharpness, excess, edges, shown=shown, edge=edge)
+        shown, edge, dark = _compare(ink, window, own, outside, rim, level)
+        part = Part(*place, number, area, stroke, level, sharpness, excess, edges, shown=shown, edge=edge, dark=dark)
         parts.append(replace(part, step=_step(ink.grey[window], own, outside)) if part.is_bar else part)
     return parts, labels, lines
 
@@ -129,6 +138,32 @@ def _around(labels: Labels, lines: Mask, number: int, box: Window, reach: int) -
     size = 2 * reach + 1
     ring = dilate(own, size, size) & ~dilate(own, size - 2, size - 2)
     return (rows, columns), own, ring & (labels[rows, columns] == 0) & ~lines[rows, columns]
+
+
+def _is_rest(labels: Labels, lines: Mask, number: int, box: Window, stroke: float) -> bool:
+    """Return whether a part is left of printed lines: it lies along them, goes on as they do, or is a bar between."""
+    reach = round(3 * stroke) + 3
+    rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in box)
+    printed = lines[rows, columns]
+    if not printed.any():
+        return False
+    own = labels[rows, columns] == number
+    beside = dilate(own, 3, 3) & ~own
+    along = float(printed[beside].mean())
+    if along < TOUCHING:
+        return False
+    ink, beyond = own | printed, round(2 * stroke)
+    height, width = (side.stop - side.start + beyond for side in box)
+    # a tilted line moves by a pixel or two
+    goes_on = keep_runs(dilate(ink, 1, 3), height, 1) | keep_runs(dilate(ink, 3, 1), 1, width)
+    return along > ALONG or float(goes_on[own].mean()) > ON or _is_upright_or_level(labels[box] == number)
+
+
+def _is_upright_or_level(own: Mask) -> bool:
+    """Return whether most of a part is a bar along the rows or columns of the picture, as no hand draws a 1."""
+    long = own if own.shape[0] > own.shape[1] else own.T
+    whole = long.mean(axis=0) > WHOLE
+    return bool(LONG * whole.sum() < len(long) and long[:, whole].sum() > BAR * own.sum())
 
 
 def _lost(strength: Grey, own: Mask, outside: Mask, rim: Mask) -> float:
@@ -144,15 +179,17 @@ def _rim(own: Mask, reach: int) -> Mask:
     return own & dilate(own & ~erode(own, 3, 3), size, size)
 
 
-def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, rim: Mask, level: float) -> tuple[float, float]:
-    """Return `Part.shown` and `Part.edge`: grey levels know nothing of the estimated ground, which may be wrong."""
+def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, rim: Mask, level: float) -> tuple[float, float, float]:
+    """Return `shown`, `edge` and `dark` of a part: grey levels know nothing of the ground's estimate, maybe wrong."""
     if not outside.any():
-        return 1.0, 0.0
+        return 1.0, 0.0, 0.0
     grey = 1 - ink.grey[window] if ink.is_light else ink.grey[window]
     ground = float(np.median(grey[outside]))
+    own_grey, brightest = float(np.median(grey[own])), float(np.percentile(grey[outside], 90))
+    dark = float((grey[outside] < own_grey + 0.1 * (brightest - own_grey)).mean())
     height = max(level, 1e-6) * max(ground, ink.least_ground)
     shown = (ground - float(np.median(grey[rim]))) / height
-    return shown, edge_width(grey, own, height) if level < PALE else 0.0
+    return shown, edge_width(grey, own, height) if level < PALE else 0.0, dark
 
 
 def edge_width(values: Grey, mask: Mask, height: float) -> float:

@@ -56,7 +56,7 @@ def _are_lines(parts: list[Part], labels: Labels, ink: Ink, lines: Mask) -> bool
     if all(part.level < FAINT and part.side > 20 and is_straight(labels[part.slices] == part.label) for part in parts):
         return True  # also corners of a grid
     bars = [part for part in parts if part.is_ruled]
-    if len(bars) < 0.8 * len(parts):
+    if sum(bar.side for bar in bars) < 0.8 * sum(part.side for part in parts):  # crossings are short
         return False
     is_grid = len(bars) >= 4 and sum(bar.width > bar.height for bar in bars) >= 0.25 * len(bars)
     if is_grid or all(bar.level < FAINT for bar in bars):

@@ -14,6 +14,7 @@ WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
 SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
 HOLES = 4  # at most: an 8 has two, squared paper many
+LEAST = 0.25  # longer side of the digit, as a share of the picture's: this is a close crop
 WIDEST = 0.4  # stroke, as a share of the digit's longer side
 BLUR = 0.1  # width of the edge between the tones, as a share of the picture's longer side: digits have up to 0.04
 FILLED = 0.9  # share of the picture's height and width, and of all ink, at least
@@ -42,7 +43,7 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         depths = depth(mask)[mask]
         stroke = 2 * float(np.percentile(depths, 90))
         part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
-        if part.stroke < WIDEST * part.side:
+        if part.stroke < WIDEST * part.side and part.side >= LEAST * max(mask.shape):
             found = Ink(sheet.grey, strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool), ink > ground)
             yield Finding(sheet, [part], mask.astype(np.int32), found, 0.0)
 

@@ -11,6 +11,10 @@ from mnist_lstm.inference.picture.rulings import is_frame, is_straight
 SHARPNESS, EXCESS = 0.58, 0.35
 SHOWN = (0.4, 1.4)  # range of all digits but one that were read there; where shadows and objects end, -0.4 to 2.3
 EDGE = 6  # width of the edge of pale ink in pixels, at most: digits have up to 5, soft light 8 and more
+SHOWN_BETWEEN = 1.2  # of what has dark lines around it and little excess, as bare paper has: digits have up to 1.18
+DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to 0.4, outlines of objects 0.43 and more
+DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
+SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
@@ -64,10 +68,14 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
         return False
     if not SHOWN[0] < part.shown < SHOWN[1] or part.edge > max(EDGE, 0.01 * max(shape)):
         return False
-    is_shadow = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
+    is_outline = part.dark > DARK and (part.edges or part.level > DARKEST)
+    if is_outline or (part.shown > SHOWN_BETWEEN and part.excess < 0.5):
+        return False
+    is_pale = part.level < FAINT and (part.edges >= 2 or (part.edges and part.is_bar))
+    is_shadow = is_pale or (part.level < 0.5 * FAINT and part.edges)
     if part.step > STEP or (is_shadow and max(shape) > SMALL):  # faint ink in a small picture is a close crop
         return False
-    if _is_solid_at_edge(part) and part.width > part.height:  # an object
+    if _is_solid_at_edge(part, SOLID) and part.width > part.height:  # an object
         return False
     is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
     # from one edge of the picture to another: the edge of a shadow or a fold
@@ -76,9 +84,9 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     return not is_blob and not is_line
 
 
-def _is_solid_at_edge(part: Part) -> bool:
+def _is_solid_at_edge(part: Part, share: float = 0.8) -> bool:
     """Return whether a part is an upright or level rectangle at one or two edges, as a phone that lies there."""
-    return 0 < part.edges < 3 and part.area > 0.8 * part.width * part.height
+    return 0 < part.edges < 3 and part.area > share * part.width * part.height
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:

@@ -1,0 +1,64 @@
+"""Sheets on which nothing is written: what is printed or lies on them, and light, is no digit."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mnist_lstm.inference import Classifier, load_classifier
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
+def squared(size: tuple[int, int], every: int, width: int, ink: int, paper: int) -> np.ndarray:
+    """Draw squared paper; lines are 3/4 of a square away from the left and upper edge."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    start = every // 4
+    return np.where(((x + start) % every < width) | ((y + start) % every < width), ink, paper).astype(np.uint8)
+
+
+@pytest.mark.parametrize("left", [348, 360, 366, 380])
+@pytest.mark.parametrize(("thickness", "every"), [(6, 126), (3, 42)])
+def test_an_empty_box_on_squared_paper_is_no_digit(
+    classifier: Classifier, left: int, thickness: int, every: int
+) -> None:
+    page = squared((512, 911), every, 3, 120, 236)
+    cv2.rectangle(page, (left, 267), (left + 129, 444), 110, thickness)
+    page = cv2.GaussianBlur(page, (0, 0), 0.7)
+    assert classifier(page, split=True).status == "empty"
+
+
+@pytest.mark.parametrize("blur", [1.0, 3.0])
+@pytest.mark.parametrize(("left", "bottom"), [(100, 163), (200, 120), (300, 150)])
+def test_a_rounded_object_at_the_edge_is_no_digit(classifier: Classifier, left: int, bottom: int, blur: float) -> None:
+    y, x = np.mgrid[:640, :480]
+    page = (190 - 40 * np.hypot(x - 240, y - 320) / 400).astype(np.uint8)
+    cv2.rectangle(page, (left + 30, -1), (left + 90, bottom), 22, -1)
+    cv2.rectangle(page, (left, -1), (left + 120, bottom - 30), 22, -1)
+    for corner in (left + 30, left + 90):
+        cv2.circle(page, (corner, bottom - 30), 30, 22, -1)
+    assert classifier(cv2.GaussianBlur(page, (0, 0), blur)).status == "empty"
+
+
+@pytest.mark.parametrize("size", [(36, 16), (40, 24)])
+def test_a_small_empty_box_is_no_zero(classifier: Classifier, size: tuple[int, int]) -> None:
+    page = np.full((640, 480), 218, np.uint8)
+    cv2.rectangle(page, (110, 415), (110 + size[1], 415 + size[0]), 120, 1)
+    assert classifier(page).status == "empty"
+
+
+def test_light_between_a_shadow_and_lines_is_no_digit(classifier: Classifier) -> None:
+    y, x = np.mgrid[:400, :390]
+    shade = cv2.GaussianBlur((x < 0.9 * y + 60 + 25 * np.sin(y / 40)).astype(np.float32), (0, 0), 4)
+    page = squared((400, 390), 80, 2, 150, 215) * (1 - 0.3 * shade)
+    assert classifier(page.astype(np.uint8)).status == "empty"
+
+
+def test_a_blot_is_an_empty_sheet_with_a_mark(classifier: Classifier) -> None:
+    page = np.full((300, 400), 230, np.uint8)
+    cv2.fillPoly(page, [np.array([(120, 60), (210, 60), (205, 140)], np.int32)], 60)
+    prediction = classifier(page)
+    assert (prediction.status, prediction.digit) == ("empty", None)
+    assert prediction.message == "there is nothing written in it, but 1 mark that is no digit"
