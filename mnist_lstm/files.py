@@ -11,6 +11,7 @@ checksum, and readers stop before one that is cut short); and files in the syste
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import re
@@ -33,13 +34,26 @@ TEMPORARY = re.compile(r"\.mnist-lstm-[0-9a-f]{16}\.tmp")
 """Names of temporary files and folders; none that a person would choose, and not too long, whatever the file's name."""
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Write a file, or replace it. A symbolic link is replaced too, and what it points to stays.
+
+    The file that it replaces is kept under the name ``previous``, if one is given.
 
     Raises:
         WriteError: it cannot be written; a file that was there is as it was.
     """
-    with _written(path, str(path), Path.replace, WriteError, len(content)) as file:
+
+    def publish(temporary: Path, path: Path) -> None:
+        if previous is not None and path.is_file():
+            second = path.with_name(_temporary_name())
+            # without hard links there is none, rather than no file at all for a moment
+            with contextlib.suppress(OSError):
+                os.link(path, second)
+                second.replace(previous)
+                second.unlink(missing_ok=True)  # two names of one file are not renamed
+        temporary.replace(path)
+
+    with _written(path, str(path), publish, WriteError, len(content)) as file:
         file.write(content)
 
 
@@ -105,6 +119,10 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(lock)
 
 
+_remove_leftovers_once = functools.cache(remove_leftovers)
+"""For many files in one folder."""
+
+
 @contextlib.contextmanager
 def _written(
     path: Path, name: str, publish: Callable[[Path, Path], object], error: type[InputError], needed: int | None = None
@@ -113,7 +131,7 @@ def _written(
 
     Errors begin with ``name``; ``error`` is that of a file that cannot be created, ``needed`` its size in bytes.
     """
-    remove_leftovers(path.parent)
+    _remove_leftovers_once(path.parent.absolute())
     try:
         raw = _create(path, name, needed)
     except OSError as cause:

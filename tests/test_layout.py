@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "errors": set(),
     "console": set(),
     "files": {"errors"},
-    "data": {"errors"},
+    "data": {"errors", "files"},
     "network": {"errors", "data"},
     "plots": {"data"},
     "inference": {"errors", "console", "files", "data", "network"},
