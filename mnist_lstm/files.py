@@ -231,13 +231,17 @@ def _temporary_name() -> str:
 def new_run(runs: Path, dataset: str, option: str = "--trainer.default_root_dir") -> Path:
     """Create the next folder ``version_N`` in ``runs / dataset``; two runs that start at once get different ones.
 
-    If that fails, ``option`` is named as the one for another place.
+    If that fails, ``option`` is named as the one for another place. What killed runs have left of files that they were
+    writing is removed.
     """
     folder = runs / dataset
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
-        version = max(taken, default=-1) + 1
+        others = [path for path in folder.glob("version_*") if path.name[8:].isdigit()]
+        for other in others:
+            remove_leftovers(other)
+            remove_leftovers(other / "checkpoints")
+        version = max((int(path.name[8:]) for path in others), default=-1) + 1
         while True:
             try:
                 run = folder / f"version_{version}"
@@ -277,13 +281,19 @@ def find_checkpoint(name: str, runs: Path, option: str = "--ckpt_path") -> Path:
         if not path.is_file():
             raise InputError(f"{option} {name}: no such file; give a checkpoint, or last or best of the newest run")
         return path
-    # `fit` writes config.yaml once, when it starts
-    starts = sorted(runs.glob("*/version_*/config.yaml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    if not starts:
+    folders = list_runs(runs)
+    if not folders:
         raise InputError(f"{option} {name}: there is no run under {runs}; train one with mnist-lstm fit")
-    checkpoints = [start.with_name("checkpoints") / f"{name}.ckpt" for start in starts]
+    checkpoints = [folder / "checkpoints" / f"{name}.ckpt" for folder in folders]
     if checkpoints[0].is_file():
         return checkpoints[0]
     others = [path for path in checkpoints if path.is_file()]
     hint = f"the newest one is {others[0]}" if others else "no other run has one either"
-    raise InputError(f"{option} {name}: the newest run, {starts[0].parent}, has no such checkpoint; {hint}")
+    raise InputError(f"{option} {name}: the newest run, {folders[0]}, has no such checkpoint; {hint}")
+
+
+def list_runs(runs: Path) -> list[Path]:
+    """Return the folders of the runs in the folder ``runs``, the newest first."""
+    # `fit` writes config.yaml once, when it starts
+    starts = sorted(runs.glob("*/version_*/config.yaml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [start.parent for start in starts]

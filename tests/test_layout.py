@@ -21,10 +21,11 @@ MAY_IMPORT = {
     "explain": {"errors", "console", "files", "data", "network", "plots", "inference"},
     "page": {"errors", "console", "files", "data", "network", "inference", "explain"},
     "export": {"errors", "console", "files", "data", "network", "inference"},
+    "verify": {"errors", "console", "data", "network", "inference"},
     "serve": {"errors", "console", "files", "data", "network", "inference", "explain", "page"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "lessons"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "verify", "lessons"},
     "__main__": {"cli"},
     "__init__": set(),
 }
