@@ -1,5 +1,6 @@
 """Write checkpoints so that whatever happens, a whole one is there."""
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
                     )
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # if it fails, so does writing, with a better message
+            path.parent.mkdir(parents=True, exist_ok=True)
         write(path, seal(buffer.getvalue()), path.with_name("previous.ckpt") if path.name == "last.ckpt" else None)
 
     def load_checkpoint(

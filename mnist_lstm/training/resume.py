@@ -115,8 +115,9 @@ def _run_of(name: str, newest: list[Path]) -> Path | None:
     """Return the folder of checkpoints of which ``name`` is one that `fit` keeps: a file, or last or best."""
     if name in ("last", "best"):
         return newest[-1] / "checkpoints" if newest else None
-    path = Path(name).expanduser().absolute()
-    return path.parent if path.match("version_*/checkpoints/*.ckpt") and path.stem in KEPT else None
+    path = Path(name).expanduser()
+    is_kept = path.stem in KEPT and path.absolute().match("version_*/checkpoints/*.ckpt")
+    return path.parent if is_kept else None
 
 
 def _newest_whole(folder: Path | None) -> tuple[Path, dict[str, Any]] | None:
