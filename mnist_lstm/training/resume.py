@@ -122,11 +122,14 @@ def _run_of(name: str, newest: list[Path]) -> Path | None:
 
 def _newest_whole(folder: Path | None) -> tuple[Path, dict[str, Any]] | None:
     """Return the checkpoint that has been trained for most steps, and its content; None if none is whole."""
-    whole = []
+    found, most = None, -1
     for path in [folder / f"{name}.ckpt" for name in KEPT] if folder is not None else ():
         with contextlib.suppress(InputError):
-            whole.append((path, read_checkpoint(path)))
-    return max(whole, key=lambda one: int(one[1].get("global_step", 0)), default=None)
+            content = read_checkpoint(path)
+            step = content.get("global_step")
+            if isinstance(step, int) and step > most:
+                found, most = (path, content), step
+    return found
 
 
 def insert_after_configs(args: list[str], options: list[str]) -> list[str]:
