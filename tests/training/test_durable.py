@@ -192,7 +192,8 @@ def test_50_kills_inside_of_a_checkpoints_writing_lose_nothing(tmp_path: Path) -
     temporary.mkdir()
     try:
         process = start(f"--trainer.callbacks+={every}", temporary=temporary)
-        assert process.wait() == 0, process.stderr and process.stderr.read()
+        _, err = process.communicate()
+        assert process.returncode == 0, err
         shutil.rmtree("runs")
         newest, inside, whole, lost = None, 0, 0, 0
         draw = random.Random(0)
@@ -213,7 +214,8 @@ def test_50_kills_inside_of_a_checkpoints_writing_lose_nothing(tmp_path: Path) -
             else:
                 lost += 1
         process = start(f"--ckpt_path={newest}", temporary=temporary)
-        assert process.wait() == 0
+        _, err = process.communicate()
+        assert process.returncode == 0, err
         last = DIGITS / "version_50/checkpoints/last.ckpt"
         assert_equal(load(last), load(reference / "149.ckpt"))
         assert temporary_files(Path("runs")) == []
