@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from mnist_lstm.console import printable
-from mnist_lstm.errors import InputError, TrainingError
+from mnist_lstm.errors import InputError, TrainingError, WriteError
 
 USAGE = """\
 usage: mnist-lstm [--help] [--version] COMMAND [OPTION ...]
@@ -28,6 +28,7 @@ commands:
   page       write an HTML file in which to draw digits and watch the network read them
   export     write a network as an ONNX file, for programs without PyTorch
   serve      start a server with the page, which also reads photographs, and an API
+  verify     print whether checkpoints and the files of MNIST are whole
   lesson     run an experiment about LSTMs
 
   mnist-lstm COMMAND --help shows the options of a command.
@@ -47,6 +48,7 @@ examples:
   mnist-lstm page
   mnist-lstm export digits.onnx
   mnist-lstm serve
+  mnist-lstm verify runs data
   mnist-lstm lesson vanishing
 """
 
@@ -57,6 +59,7 @@ OWN_COMMANDS = {
     "page": "mnist_lstm.page.cli",
     "export": "mnist_lstm.export.cli",
     "serve": "mnist_lstm.serve.cli",
+    "verify": "mnist_lstm.verify.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
 """Commands without Lightning, and the modules that run them."""
@@ -121,10 +124,10 @@ def _run_lightning(args: list[str]) -> int:
 def _explain(error: Exception) -> int:
     # Lightning's error for bad options; it can only be raised where Lightning has been imported
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
+    if isinstance(error, (TrainingError, WriteError)):
+        return _complain(str(error), 1)
     if isinstance(error, (InputError, getattr(lightning, "MisconfigurationException", InputError))):
         return _complain(str(error), 2)
-    if isinstance(error, TrainingError):
-        return _complain(str(error), 1)
     requirement = re.search(r"Requirement '([^']+)' not met", str(error))  # Lightning's words
     if requirement:
         return _complain(f"this needs {requirement[1]}, which is not installed: pip install '{requirement[1]}'", 2)

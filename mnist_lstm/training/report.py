@@ -1,5 +1,6 @@
 """What is printed and written when a run has ended: the summary, the curves, the commands for the next steps."""
 
+import io
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mnist_lstm.console import printable
 from mnist_lstm.data.format import CLASS_NAMES
+from mnist_lstm.files import write
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
@@ -87,7 +89,9 @@ def draw_curves(run: Path, title: str) -> Path | None:
     if not names:
         return None
     scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
-    learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
+    picture = io.BytesIO()
+    learning_curves(scalars, title).savefig(picture, format="png", dpi=100)
+    write(run / "curves.png", picture.getvalue())
     return run / "curves.png"
 
 
