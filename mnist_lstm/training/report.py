@@ -21,6 +21,7 @@ from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
+from mnist_lstm.training.history import read_scalars
 
 
 def percent(share: Any) -> str:
@@ -78,15 +79,15 @@ def write_test(writer: SummaryWriter, metrics: Mapping[str, float], counts: Tens
 
 
 def draw_curves(run: Path, title: str) -> Path | None:
-    """Draw ``curves.png`` from what a run logged to TensorBoard; return the file, or None if nothing was logged."""
-    # TensorBoard's reader takes half a second to import
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    """Draw ``curves.png`` from what a run, and the runs that it resumed, logged to TensorBoard.
 
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
-    if not names:
+    Return the file, or None if nothing was logged; print which part is missing, if any.
+    """
+    scalars, missing = read_scalars(run, ("train/loss", "train/acc", "val/loss", "val/acc"))
+    if not scalars:
         return None
-    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+    if missing:
+        print(f"mnist-lstm: warning: {run / 'curves.png'} lacks {printable(missing)}", file=sys.stderr)
     learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
     return run / "curves.png"
 
@@ -118,7 +119,7 @@ def next_steps(checkpoint: Path, options: str) -> dict[str, str]:
 
 
 def resume_command(run: Path) -> str:
-    """Return the command that resumes a run from its last whole epoch."""
+    """Return the command that resumes a run from its last checkpoint."""
     config = shlex.quote(os.path.relpath(run / "config.yaml"))
     return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path last"
 

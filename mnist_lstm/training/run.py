@@ -26,9 +26,12 @@ from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckp
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import Explanations, HyperParameters, Pictures, writer_of
+from mnist_lstm.training.callbacks.within_epochs import WithinEpochs
 from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.history import write_origin
 from mnist_lstm.training.module import DigitClassifier
 from mnist_lstm.training.overhead import reduce_overhead
+from mnist_lstm.training.signals import Signals
 from mnist_lstm.training.threads import lacks_bfloat16, training_threads
 
 
@@ -52,12 +55,16 @@ def run_callbacks(
     validates: bool = True,
     pictures_every_n_epochs: int = 5,
     explain_every_n_epochs: int = 0,
+    checkpoint_every_n_steps: int = 0,
+    checkpoint_every_n_minutes: float = 0.0,
     resumed_from: Path | None = None,
+    signals: Signals | None = None,
     options: dict[str, Any] | None = None,
 ) -> list[Callback]:
     """Return the callbacks of a run in ``folder``, in any order with those of the user.
 
-    Pictures or explanations every 0 epochs are none. ``options`` go to TensorBoard's HPARAMS tab, beside those of
+    Pictures or explanations every 0 epochs are none. Checkpoints are saved after each epoch, and within epochs as asked
+    for: by steps, minutes (0: not by these), and ``signals`` that are being handled. ``options`` go to TensorBoard's HPARAMS tab, beside those of
     module and data module.
     """
     callbacks: list[Callback] = []
@@ -69,7 +76,8 @@ def run_callbacks(
         # the best is saved first: the last must know the best score, which a resumed run continues from
         callbacks += [BestCheckpoint(folder / "checkpoints", resumed_from)] if validates else []
         callbacks += [LastCheckpoint(folder / "checkpoints")]
-    return callbacks
+    last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
+    return [*callbacks, WithinEpochs(last, checkpoint_every_n_steps, checkpoint_every_n_minutes, signals)]
 
 
 def fit(
@@ -87,6 +95,8 @@ def fit(
     A damaged state in it is an `InputError`, a loss that becomes infinite or NaN a `TrainingError`.
     """
     reduce_overhead(trainer, model)
+    if folder is not None and ckpt_path is not None and trainer.is_global_zero:
+        write_origin(folder, ckpt_path, steps_before)
     start = time.perf_counter()
     curves = None
     try:

@@ -51,22 +51,37 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best.
+    """Keep ``last.ckpt``, the latest state; Lightning's ``save_last`` waits for a new best.
 
-    With ``check_val_every_n_epoch`` it is the latest of these epochs, and in the end the last.
+    It is saved after each epoch, with ``check_val_every_n_epoch`` after each of these and the last, and whenever
+    `save` is called.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+        self.saves_epoch = False  # this epoch is saved in any case
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch that is due."""
         ends = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if ends or trainer.should_stop or is_validated(trainer):
+        if ends or trainer.should_stop or is_validated(trainer) or self.saves_epoch:
+            flush(trainer)
             super().on_train_epoch_end(trainer, pl_module)
+        self.saves_epoch = False
+
+    def save(self, trainer: Trainer) -> None:
+        """Save between two steps of an epoch."""
+        flush(trainer)
+        self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep nothing of the interrupted run."""
+
+
+def flush(trainer: Trainer) -> None:
+    """Write what has been logged: no log line of a run that is resumed from this moment gets lost."""
+    for logger in trainer.loggers:
+        logger.save()
 
 
 def is_validated(trainer: Trainer) -> bool:
@@ -77,15 +92,19 @@ def is_validated(trainer: Trainer) -> bool:
 class ExactResume(Callback):
     """Resume a run as if it had not been interrupted, and by the options that are given now.
 
-    Checkpoints get the state of the random generators, which dropout and augmentation draw from. The options of the
-    optimizer and of the schedule are those of the module, not those that Lightning has restored from the checkpoint.
+    Checkpoints get the state of the random generators, which dropout and augmentation draw from, and the sums since the
+    last log line. The options of the optimizer and of the schedule are those of the module, not those that Lightning has
+    restored from the checkpoint.
     """
 
     def __init__(self) -> None:
         self._rng_state: dict[str, torch.Tensor] = {}
+        self._interval: dict[str, torch.Tensor] = {}
+        self._is_resumed = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the state of the random generators."""
+        """Add the state of the random generators, and the sums."""
+        checkpoint["interval"] = pl_module.interval.state_dict()  # type: ignore[operator, union-attr]
         checkpoint["rng_state"] = {"cpu": torch.get_rng_state()}
         if pl_module.device.type != "cpu":
             device = torch.get_device_module(pl_module.device)
@@ -94,9 +113,13 @@ class ExactResume(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the state until training starts."""
         self._rng_state = checkpoint.get("rng_state", {})
+        self._interval = checkpoint.get("interval", {})
+        self._is_resumed = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the options given now, then restore the generators."""
+        """Apply the options given now, then restore sums and generators."""
+        if self._interval:
+            pl_module.interval.load_state_dict(self._interval)  # type: ignore[operator, union-attr]
         scheduler = trainer.lr_scheduler_configs[0].scheduler
         if isinstance(scheduler, LambdaLR):  # not while LearningRateFinder tries out its own
             (optimizer,) = trainer.optimizers
@@ -110,4 +133,10 @@ class ExactResume(Callback):
                 torch.set_rng_state(state.cpu())
             elif device == pl_module.device.type:
                 torch.get_device_module(pl_module.device).set_rng_state(state.cpu())
-        self._rng_state = {}
+        self._rng_state, self._interval = {}, {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Log at the right step: Lightning counts one too many if it resumes right after validation in an epoch."""
+        if self._is_resumed:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+            self._is_resumed = False

@@ -1,0 +1,126 @@
+"""Runs that are stopped within an epoch, by real signals, and resumed: equal to uninterrupted ones, bit by bit."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import REPOSITORY, Command, succeed
+from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+RUNS = Path("runs/mnist")
+LONGER = ("--data.batch_size=32", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=3")  # epochs of 11 steps
+EMA = ("--config", REPOSITORY / "configs/ema.yaml")
+RECORD = ("--config", REPOSITORY / "configs/record.yaml", "--model.hidden_size=16", "--data.val_size=50")
+ANY_HAND = (*RECORD, "--config", REPOSITORY / "configs/any_hand.yaml")
+MIXED = ("--config", REPOSITORY / "configs/cpu_mixed.yaml")
+
+
+class Send(Callback):
+    """Send this process signals after some steps, or in validation."""
+
+    def __init__(self, at: dict[str, str] | None = None, validation: str = "") -> None:
+        self.at = {int(step): name for step, name in (at or {}).items()}
+        self.validation = validation
+
+    def on_train_batch_end(self, trainer, pl_module, *args: Any) -> None:
+        if trainer.global_step in self.at:
+            os.kill(os.getpid(), getattr(signal, self.at.pop(trainer.global_step)))
+
+    def on_validation_batch_end(self, trainer, pl_module, *args: Any) -> None:
+        if self.validation and not trainer.sanity_checking and trainer.current_epoch == 1:
+            os.kill(os.getpid(), getattr(signal, self.validation))
+
+
+def send(at: dict[int, str] | None = None, **options: Any) -> str:
+    values = {"at": {str(step): name for step, name in (at or {}).items()}, **options}
+    return f"--trainer.callbacks+={json.dumps({'class_path': 'test_within_epochs.Send', 'init_args': values})}"
+
+
+def load(version: int, name: str = "last") -> dict[str, Any]:
+    return torch.load(RUNS / f"version_{version}/checkpoints/{name}.ckpt", weights_only=True)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every plain value and tensor of a checkpoint with its path, but no names of files and of `Send`."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if not (isinstance(part, str) and ".ckpt" in part) and "best_k_models" not in str(name):
+                yield from leaves(part, f"{path}/{str(name).partition('{')[0]}")
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from leaves(part, f"{path}/{index}")
+    else:
+        yield path, value
+
+
+def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Compare weights, optimizer, schedule, generators, progress and scores, bit by bit."""
+    one, other = (
+        {path: leaf for path, leaf in leaves(checkpoint) if not re.search(r"dirpath|/kth_best|_model_path", path)}
+        for checkpoint in (first, second)
+    )
+    assert one.keys() == other.keys()
+    for path, leaf in one.items():
+        same = torch.equal(leaf, other[path]) if isinstance(leaf, torch.Tensor) else leaf == other[path]
+        assert same, f"{path}: {leaf} {other[path]}"
+
+
+def scalars(*versions: int) -> dict[str, list[tuple[int, float]]]:
+    """Return what runs have logged, one after another; nothing that is a time."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for version in versions:
+        events = EventAccumulator(str(RUNS / f"version_{version}"), size_guidance={"scalars": 0}).Reload()
+        for name in events.Tags()["scalars"]:
+            if "per_second" not in name and name != "hp_metric":
+                found.setdefault(name, []).extend((event.step, event.value) for event in events.Scalars(name))
+    return found
+
+
+def check_stop_and_resume(fit: Command, *options: str | Path, step: int = 15, extra: tuple = ()) -> None:
+    """Compare a run with one that is stopped by SIGTERM after ``step`` steps and resumed."""
+    options = (*LONGER, "--model.dropout=0.3", "--model.num_layers=2", "--test_after_fit=false", *options)
+    succeed(fit, *options)
+    code, out, err = fit(*options, *extra, send({step: "SIGTERM"}))
+    assert code == 143, out + err
+    assert err.splitlines()[-1].startswith("mnist-lstm: stopped by SIGTERM; resume with: ")
+    assert load(1)["global_step"] == step
+    succeed(fit, *options, "--ckpt_path=last", "--seed_everything=7")
+    for name in ("last", "best") if (RUNS / "version_0/checkpoints/best.ckpt").exists() else ("last",):
+        assert_same(load(0, name), load(2, name))
+    assert scalars(1, 2) == scalars(0)
+
+
+def test_a_run_stopped_within_an_epoch_resumes_bit_by_bit(fit: Command) -> None:
+    check_stop_and_resume(fit, "--data.augment=true", *EMA)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        RECORD,
+        ANY_HAND,
+        MIXED,
+        (*MIXED, *ANY_HAND, *EMA),
+        ("--data.num_workers=2", "--data.augment=true"),
+        ("--data.val_size=0",),
+        ("--trainer.max_steps=30", "--trainer.max_epochs=-1"),
+        ("--trainer.check_val_every_n_epoch=2",),
+        ("--trainer.val_check_interval=5",),
+        ("--trainer.limit_train_batches=8",),
+        ("--model.schedule=cosine", "--trainer.gradient_clip_val=null"),
+    ],
+    ids=lambda options: " ".join(str(option).rpartition("/")[2] for option in options) or "default",
+)
+@pytest.mark.parametrize("step", [1, 12, 15, 21])
+def test_every_recipe_resumes_within_an_epoch_bit_by_bit(fit: Command, options: tuple, step: int) -> None:
+    check_stop_and_resume(fit, *options, step=step)
