@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from mnist_lstm.console import printable
-from mnist_lstm.errors import InputError, Stopped, TrainingError
+from mnist_lstm.errors import InputError, Stopped, TrainingError, WriteError
 
 USAGE = """\
 usage: mnist-lstm [--help] [--version] COMMAND [OPTION ...]
@@ -128,10 +128,10 @@ def _run_lightning(args: list[str]) -> int:
 def _explain(error: Exception) -> int:
     # Lightning's error for bad options; it can only be raised where Lightning has been imported
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
+    if isinstance(error, (TrainingError, WriteError)):
+        return _complain(str(error), 1)
     if isinstance(error, (InputError, getattr(lightning, "MisconfigurationException", InputError))):
         return _complain(str(error), 2)
-    if isinstance(error, TrainingError):
-        return _complain(str(error), 1)
     requirement = re.search(r"Requirement '([^']+)' not met", str(error))  # Lightning's words
     if requirement:
         return _complain(f"this needs {requirement[1]}, which is not installed: pip install '{requirement[1]}'", 2)

@@ -10,6 +10,13 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError):
+    """A file cannot be written to its end: the disk is full, a quota is used up, a folder is gone or read-only.
+
+    The command prints the message and exits with code 1.
+    """
+
+
 class TrainingError(RuntimeError):
     """A run that was set up correctly has failed. The command prints the message and exits with code 1."""
 

@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from mnist_lstm.errors import InputError, Stopped
+from mnist_lstm.errors import InputError, Stopped, WriteError
 from mnist_lstm.files import new_run, open_new
 from mnist_lstm.network.checkpoint import check_weights, without_weights
 from mnist_lstm.training import report, run, slurm
@@ -144,6 +144,8 @@ class MNISTCLI(ParsingCLI):
             result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)
         except Stopped as stop:
             raise Stopped(stop.number, self._how_to_resume()) from None
+        except (OSError, WriteError) as error:
+            raise WriteError(f"{report.describe_write_error(error, folder)}; {self._how_to_resume()}") from error
         except SystemExit:  # how Lightning ends an interrupted run
             print(self._how_to_resume(), file=sys.stderr)
             raise
@@ -156,15 +158,17 @@ class MNISTCLI(ParsingCLI):
 
     def _how_to_resume(self) -> str:
         """Return how to go on with this run after it has been stopped."""
-        if self.run_folder is not None and (self.run_folder / "checkpoints" / "last.ckpt").is_file():
+        last = self.run_folder / "checkpoints" / "last.ckpt" if self.run_folder else None
+        if self.run_folder is not None and last is not None and last.is_file():
             options, trainer = self.config.fit.trainer, self.trainer
             if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
-                checkpoint = next(c.best_model_path for c in trainer.checkpoint_callbacks if c.best_model_path)
-                return f"all epochs are done; {report.next_steps(Path(os.path.relpath(checkpoint)), '')['test it']}"
+                best = last.with_name("best.ckpt")
+                tested = os.path.relpath(best if best.is_file() else last)
+                return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
             return f"resume with: {report.resume_command(self.run_folder)}"
         if self.checkpoint is not None:
-            return f"nothing new was saved; {self.checkpoint.path} is what there is to resume"
-        return "nothing was saved yet"
+            return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
+        return "no checkpoint had been saved"
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""

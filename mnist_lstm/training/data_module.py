@@ -207,8 +207,10 @@ class MNISTDataModule(LightningDataModule):
         if self.trainer is None:
             return 0
         loop = self.trainer.fit_loop
-        epoch, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.processed
-        return 0 if epoch.ready == epoch.processed or done >= self.trainer.num_training_batches else done
+        epoch: Any = loop.epoch_progress.current
+        batches: Any = loop.epoch_loop.batch_progress.current
+        is_within = epoch.ready != epoch.processed and batches.processed < self.trainer.num_training_batches
+        return int(batches.processed) if is_within else 0
 
     def _with_drawn(self, digits: datasets.Digits) -> datasets.Digits:
         """Add the images that are drawn, so that they have their share of all."""

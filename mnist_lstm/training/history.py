@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mnist_lstm.files import write
+
 ORIGIN = "resumed_from.json"
-"""In the folder of a resumed run: the checkpoint, relative to the folder, and the steps that it had been trained for."""
+"""In the folder of a resumed run: the checkpoint, relative to the folder, and the steps before it."""
 
 Scalars = dict[str, list[tuple[int, float]]]
 """By name: steps, each with its value."""
@@ -18,7 +20,7 @@ def write_origin(run: Path, checkpoint: Path, steps: int) -> None:
         name = os.path.relpath(checkpoint, run)
     except ValueError:  # on another drive of Windows
         name = str(checkpoint.absolute())
-    (run / ORIGIN).write_text(json.dumps({"checkpoint": name, "steps": steps}) + "\n", encoding="utf-8")
+    write(run / ORIGIN, (json.dumps({"checkpoint": name, "steps": steps}) + "\n").encode())
 
 
 def read_scalars(run: Path, names: tuple[str, ...]) -> tuple[Scalars, str]:

@@ -1,5 +1,6 @@
 """What is printed and written when a run has ended: the summary, the curves, the commands for the next steps."""
 
+import io
 import os
 import shlex
 import shutil
@@ -18,6 +19,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mnist_lstm.console import printable
 from mnist_lstm.data.format import CLASS_NAMES
+from mnist_lstm.errors import WriteError
+from mnist_lstm.files import write
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
@@ -88,7 +91,9 @@ def draw_curves(run: Path, title: str) -> Path | None:
         return None
     if missing:
         print(f"mnist-lstm: warning: {run / 'curves.png'} lacks {printable(missing)}", file=sys.stderr)
-    learning_curves(scalars, title).savefig(run / "curves.png", dpi=100)
+    picture = io.BytesIO()
+    learning_curves(scalars, title).savefig(picture, format="png", dpi=100)
+    write(run / "curves.png", picture.getvalue())
     return run / "curves.png"
 
 
@@ -122,6 +127,19 @@ def resume_command(run: Path) -> str:
     """Return the command that resumes a run from its last checkpoint."""
     config = shlex.quote(os.path.relpath(run / "config.yaml"))
     return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path last"
+
+
+def describe_write_error(error: BaseException, run: Path | None) -> str:
+    """Return which file of a run could not be written, and why, in one line."""
+    cause: BaseException | None = error
+    while cause is not None:  # what Lightning does when a run fails fails too, with less to say
+        if isinstance(cause, WriteError):
+            return str(cause)
+        cause = cause.__context__
+    assert isinstance(error, OSError)
+    # all other files are written by `mnist_lstm.files`, which names them
+    name = error.filename or f"TensorBoard's files in {run}"
+    return f"{name}: cannot be written ({error.strerror or error})"
 
 
 def _program(name: str) -> str:

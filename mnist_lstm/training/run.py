@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, WriteError
 from mnist_lstm.training import report
 from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
@@ -64,8 +64,8 @@ def run_callbacks(
     """Return the callbacks of a run in ``folder``, in any order with those of the user.
 
     Pictures or explanations every 0 epochs are none. Checkpoints are saved after each epoch, and within epochs as asked
-    for: by steps, minutes (0: not by these), and ``signals`` that are being handled. ``options`` go to TensorBoard's HPARAMS tab, beside those of
-    module and data module.
+    for: by steps, minutes (0: not by these), and ``signals`` that are being handled. ``options`` go to TensorBoard's
+    HPARAMS tab, beside those of module and data module.
     """
     callbacks: list[Callback] = []
     if logs:
@@ -98,18 +98,18 @@ def fit(
     if folder is not None and ckpt_path is not None and trainer.is_global_zero:
         write_origin(folder, ckpt_path, steps_before)
     start = time.perf_counter()
-    curves = None
     try:
         with _cpu_threads(trainer, model, data):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except BaseException as error:
+        with contextlib.suppress(OSError, WriteError):  # the disk may be what has failed
+            _draw_curves(trainer, folder)
         has_started = any(isinstance(c, TrainingMonitor) and c.has_started for c in trainer.callbacks)  # type: ignore[attr-defined]
-        if ckpt_path is None or has_started or isinstance(error, InputError):
+        may_be_damaged = isinstance(error, LookupError | TypeError | ValueError | AttributeError)
+        if ckpt_path is None or has_started or not may_be_damaged or isinstance(error, InputError):
             raise
         raise InputError(f"{ckpt_path}: the state of its run is damaged ({error!r})") from error
-    finally:
-        if folder is not None and trainer.is_global_zero:
-            curves = report.draw_curves(folder, f"{folder.parent.name}, {folder.name}")
+    curves = _draw_curves(trainer, folder)
     ours = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint | LastCheckpoint))
     kept = next((c for c in ours if c.best_model_path), None)
     score = kept.best_model_score if kept else None
@@ -144,6 +144,12 @@ def test_checkpoint(trainer: Trainer, data: MNISTDataModule, checkpoint: Path, a
     if writer is not None:
         report.write_test(writer, metrics, model.test_confusion.compute(), trainer.global_step)
     return float(metrics["test/acc"])
+
+
+def _draw_curves(trainer: Trainer, folder: Path | None) -> Path | None:
+    if folder is None or not trainer.is_global_zero:
+        return None
+    return report.draw_curves(folder, f"{folder.parent.name}, {folder.name}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from mnist_lstm.files import write
+
 JOB_FILE = "slurm_job"
 """In a run's folder: the job that the run belongs to."""
 
@@ -33,7 +35,7 @@ def write_job(run: Path) -> None:
     """Write into a run's folder which job it belongs to, if any."""
     name = job()
     if name is not None:
-        (run / JOB_FILE).write_text(name + "\n", encoding="utf-8")
+        write(run / JOB_FILE, f"{name}\n".encode())
 
 
 def requeued_checkpoint(runs: Path) -> Path | None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,25 +101,29 @@ def test_a_run_stopped_within_an_epoch_resumes_bit_by_bit(fit: Command) -> None:
     check_stop_and_resume(fit, "--data.augment=true", *EMA)
 
 
+RECIPES = {
+    "default": (),
+    "record": RECORD,
+    "any hand": ANY_HAND,
+    "bfloat16": MIXED,
+    "bfloat16, any hand, average": (*MIXED, *ANY_HAND, *EMA),
+    "workers": ("--data.num_workers=2", "--data.augment=true"),
+    "no validation": ("--data.val_size=0",),
+    "by steps": ("--trainer.max_steps=30", "--trainer.max_epochs=-1"),
+    "validation every other epoch": ("--trainer.check_val_every_n_epoch=2",),
+    "validation within epochs": ("--trainer.val_check_interval=5",),
+    "part of the images": ("--trainer.limit_train_batches=8",),
+    "accumulated gradients": ("--trainer.accumulate_grad_batches=2",),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [
-        (),
-        RECORD,
-        ANY_HAND,
-        MIXED,
-        (*MIXED, *ANY_HAND, *EMA),
-        ("--data.num_workers=2", "--data.augment=true"),
-        ("--data.val_size=0",),
-        ("--trainer.max_steps=30", "--trainer.max_epochs=-1"),
-        ("--trainer.check_val_every_n_epoch=2",),
-        ("--trainer.val_check_interval=5",),
-        ("--trainer.limit_train_batches=8",),
-        ("--model.schedule=cosine", "--trainer.gradient_clip_val=null"),
-    ],
-    ids=lambda options: " ".join(str(option).rpartition("/")[2] for option in options) or "default",
-)
-@pytest.mark.parametrize("step", [1, 12, 15, 21])
-def test_every_recipe_resumes_within_an_epoch_bit_by_bit(fit: Command, options: tuple, step: int) -> None:
-    check_stop_and_resume(fit, *options, step=step)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_resumes_within_an_epoch_bit_by_bit(fit: Command, recipe: str) -> None:
+    check_stop_and_resume(fit, *RECIPES[recipe], step=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 6, 11, 12, 21, 22])
+def test_every_step_of_an_epoch_resumes_bit_by_bit(fit: Command, step: int) -> None:
+    check_stop_and_resume(fit, "--trainer.val_check_interval=6", "--data.augment=true", step=step)

@@ -9,8 +9,23 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
+from mnist_lstm.errors import WriteError
 
-class BestCheckpoint(ModelCheckpoint):
+
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint in a run's folder."""
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        """Save, after all log lines: none gets lost for a run that is resumed from here."""
+        run = Path(filepath).parent.parent
+        if not run.is_dir():
+            raise WriteError(f"{run}: the run's folder has been removed while the run was going on")
+        for logger in trainer.loggers:
+            logger.save()
+        super()._save_checkpoint(trainer, filepath)
+
+
+class BestCheckpoint(RunCheckpoint):
     """Keep ``best.ckpt``, the epoch with the highest validation accuracy, of those that are validated.
 
     A run resumed from a checkpoint writes to a folder of its own. It copies the best checkpoint so far, so that its
@@ -50,7 +65,7 @@ class BestCheckpoint(ModelCheckpoint):
         self.best_k_models = {str(new): score}
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(RunCheckpoint):
     """Keep ``last.ckpt``, the latest state; Lightning's ``save_last`` waits for a new best.
 
     It is saved after each epoch, with ``check_val_every_n_epoch`` after each of these and the last, and whenever
@@ -65,23 +80,15 @@ class LastCheckpoint(ModelCheckpoint):
         """Save after an epoch that is due."""
         ends = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if ends or trainer.should_stop or is_validated(trainer) or self.saves_epoch:
-            flush(trainer)
             super().on_train_epoch_end(trainer, pl_module)
         self.saves_epoch = False
 
     def save(self, trainer: Trainer) -> None:
         """Save between two steps of an epoch."""
-        flush(trainer)
         self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep nothing of the interrupted run."""
-
-
-def flush(trainer: Trainer) -> None:
-    """Write what has been logged: no log line of a run that is resumed from this moment gets lost."""
-    for logger in trainer.loggers:
-        logger.save()
 
 
 def is_validated(trainer: Trainer) -> bool:
@@ -93,8 +100,8 @@ class ExactResume(Callback):
     """Resume a run as if it had not been interrupted, and by the options that are given now.
 
     Checkpoints get the state of the random generators, which dropout and augmentation draw from, and the sums since the
-    last log line. The options of the optimizer and of the schedule are those of the module, not those that Lightning has
-    restored from the checkpoint.
+    last log line. The options of the optimizer and of the schedule are those of the module, not those that Lightning
+    has restored from the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -104,7 +111,7 @@ class ExactResume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the state of the random generators, and the sums."""
-        checkpoint["interval"] = pl_module.interval.state_dict()  # type: ignore[operator, union-attr]
+        checkpoint["interval"] = pl_module.interval.state_dict()  # type: ignore[union-attr]
         checkpoint["rng_state"] = {"cpu": torch.get_rng_state()}
         if pl_module.device.type != "cpu":
             device = torch.get_device_module(pl_module.device)
@@ -119,7 +126,7 @@ class ExactResume(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the options given now, then restore sums and generators."""
         if self._interval:
-            pl_module.interval.load_state_dict(self._interval)  # type: ignore[operator, union-attr]
+            pl_module.interval.load_state_dict(self._interval)  # type: ignore[union-attr]
         scheduler = trainer.lr_scheduler_configs[0].scheduler
         if isinstance(scheduler, LambdaLR):  # not while LearningRateFinder tries out its own
             (optimizer,) = trainer.optimizers

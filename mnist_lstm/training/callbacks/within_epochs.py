@@ -59,8 +59,7 @@ class WithinEpochs(Callback):
             self._handling.enter_context(self._signals.waiting())
 
     def _between_steps(self, trainer: Trainer) -> None:
-        loop = trainer.fit_loop.epoch_loop
-        done = loop.batch_progress.current.processed
+        done = trainer.fit_loop.batch_idx + 1  # batches of this epoch
         if done == 0 or done % trainer.accumulate_grad_batches:
             return  # the epoch before has been saved at its end, or gradients are being summed up
         step = trainer.global_step
