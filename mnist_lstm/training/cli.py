@@ -20,6 +20,7 @@ from mnist_lstm.errors import InputError, Stopped, WriteError
 from mnist_lstm.files import new_run, open_new
 from mnist_lstm.network.checkpoint import check_weights, without_weights
 from mnist_lstm.training import report, run, slurm
+from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
 from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
@@ -145,7 +146,10 @@ class MNISTCLI(ParsingCLI):
         except Stopped as stop:
             raise Stopped(stop.number, self._how_to_resume()) from None
         except (OSError, WriteError) as error:
-            raise WriteError(f"{report.describe_write_error(error, folder)}; {self._how_to_resume()}") from error
+            reason = "" if folder is None else report.describe_write_error(error, folder)
+            if not reason:
+                raise
+            raise WriteError(f"{reason}; {self._last_checkpoint()}{self._how_to_resume()}") from error
         except SystemExit:  # how Lightning ends an interrupted run
             print(self._how_to_resume(), file=sys.stderr)
             raise
@@ -169,6 +173,12 @@ class MNISTCLI(ParsingCLI):
         if self.checkpoint is not None:
             return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
         return "no checkpoint had been saved"
+
+    def _last_checkpoint(self) -> str:
+        last = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+        if last is None or not Path(last.best_model_path).is_file():
+            return ""
+        return f"the last checkpoint is {os.path.relpath(last.best_model_path)} (step {last.saved_step:,}); "
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""

@@ -1,5 +1,6 @@
 """What is printed and written when a run has ended: the summary, the curves, the commands for the next steps."""
 
+import errno
 import io
 import os
 import shlex
@@ -20,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from mnist_lstm.console import printable
 from mnist_lstm.data.format import CLASS_NAMES
 from mnist_lstm.errors import WriteError
-from mnist_lstm.files import write
+from mnist_lstm.files import FULL, write
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
@@ -129,17 +130,19 @@ def resume_command(run: Path) -> str:
     return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path last"
 
 
-def describe_write_error(error: BaseException, run: Path | None) -> str:
-    """Return which file of a run could not be written, and why, in one line."""
+def describe_write_error(error: BaseException, run: Path) -> str:
+    """Return which file of a run could not be written, and why, in one line; "" if that is not what happened."""
+    if not run.is_dir():
+        return f"{run}: the run's folder has been removed while the run was going on"
     cause: BaseException | None = error
     while cause is not None:  # what Lightning does when a run fails fails too, with less to say
         if isinstance(cause, WriteError):
             return str(cause)
         cause = cause.__context__
-    assert isinstance(error, OSError)
+    if not isinstance(error, OSError) or error.errno not in (*FULL, errno.EROFS, errno.EIO):
+        return ""
     # all other files are written by `mnist_lstm.files`, which names them
-    name = error.filename or f"TensorBoard's files in {run}"
-    return f"{name}: cannot be written ({error.strerror or error})"
+    return f"{error.filename or f'TensorBoard files in {run}'}: cannot be written ({error.strerror or error})"
 
 
 def _program(name: str) -> str:

@@ -15,6 +15,8 @@ from mnist_lstm.errors import WriteError
 class RunCheckpoint(ModelCheckpoint):
     """A checkpoint in a run's folder."""
 
+    saved_step = 0  # of the file
+
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         """Save, after all log lines: none gets lost for a run that is resumed from here."""
         run = Path(filepath).parent.parent
@@ -23,6 +25,7 @@ class RunCheckpoint(ModelCheckpoint):
         for logger in trainer.loggers:
             logger.save()
         super()._save_checkpoint(trainer, filepath)
+        self.saved_step = trainer.global_step
 
 
 class BestCheckpoint(RunCheckpoint):
@@ -62,6 +65,7 @@ class BestCheckpoint(RunCheckpoint):
         shutil.copyfile(old, new)
         self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = score
+        self.current_score = state_dict["current_score"]
         self.best_k_models = {str(new): score}
 
 
@@ -99,18 +103,20 @@ def is_validated(trainer: Trainer) -> bool:
 class ExactResume(Callback):
     """Resume a run as if it had not been interrupted, and by the options that are given now.
 
-    Checkpoints get the state of the random generators, which dropout and augmentation draw from, and the sums since the
-    last log line. The options of the optimizer and of the schedule are those of the module, not those that Lightning
+    Checkpoints get the state of the random generators, which dropout and augmentation draw from, the sums since the last
+    log line, and the last value of each metric. The options of the optimizer and of the schedule are those of the module, not those that Lightning
     has restored from the checkpoint.
     """
 
     def __init__(self) -> None:
         self._rng_state: dict[str, torch.Tensor] = {}
         self._interval: dict[str, torch.Tensor] = {}
+        self._metrics: dict[str, torch.Tensor] = {}
         self._is_resumed = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the state of the random generators, and the sums."""
+        """Add the state of the random generators, the sums and the metrics."""
+        checkpoint["metrics"] = {name: value.cpu() for name, value in trainer.callback_metrics.items()}
         checkpoint["interval"] = pl_module.interval.state_dict()  # type: ignore[union-attr]
         checkpoint["rng_state"] = {"cpu": torch.get_rng_state()}
         if pl_module.device.type != "cpu":
@@ -120,11 +126,12 @@ class ExactResume(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the state until training starts."""
         self._rng_state = checkpoint.get("rng_state", {})
-        self._interval = checkpoint.get("interval", {})
+        self._interval, self._metrics = checkpoint.get("interval", {}), checkpoint.get("metrics", {})
         self._is_resumed = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the options given now, then restore sums and generators."""
+        """Apply the options given now, then restore metrics, sums and generators."""
+        trainer.callback_metrics.update(self._metrics)
         if self._interval:
             pl_module.interval.load_state_dict(self._interval)  # type: ignore[union-attr]
         scheduler = trainer.lr_scheduler_configs[0].scheduler
@@ -140,7 +147,7 @@ class ExactResume(Callback):
                 torch.set_rng_state(state.cpu())
             elif device == pl_module.device.type:
                 torch.get_device_module(pl_module.device).set_rng_state(state.cpu())
-        self._rng_state, self._interval = {}, {}
+        self._rng_state, self._interval, self._metrics = {}, {}, {}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log at the right step: Lightning counts one too many if it resumes right after validation in an epoch."""
