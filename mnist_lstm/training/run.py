@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 
-from mnist_lstm.errors import InputError, WriteError
+from mnist_lstm.errors import InputError
 from mnist_lstm.training import report
 from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
@@ -102,7 +102,7 @@ def fit(
         with _cpu_threads(trainer, model, data):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException as error:
-        with contextlib.suppress(OSError, WriteError):  # the disk may be what has failed
+        with contextlib.suppress(Exception):  # the disk may be what has failed
             _draw_curves(trainer, folder)
         has_started = any(isinstance(c, TrainingMonitor) and c.has_started for c in trainer.callbacks)  # type: ignore[attr-defined]
         may_be_damaged = isinstance(error, LookupError | TypeError | ValueError | AttributeError)

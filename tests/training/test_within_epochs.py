@@ -3,16 +3,19 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from conftest import REPOSITORY, Command, succeed
+from conftest import REPOSITORY, Command, fail, succeed
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mnist_lstm.training.history import read_scalars
 
 RUNS = Path("runs/mnist")
 LONGER = ("--data.batch_size=32", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=3")  # epochs of 11 steps
@@ -109,6 +112,59 @@ def check_stop_and_resume(fit: Command, *options: str | Path, step: int = 15, ex
 
 def test_a_run_stopped_within_an_epoch_resumes_bit_by_bit(fit: Command) -> None:
     check_stop_and_resume(fit, "--data.augment=true", *EMA)
+
+
+def test_checkpoints_by_steps_and_minutes(fit: Command) -> None:
+    options = (*LONGER, "--trainer.max_epochs=1", "--test_after_fit=false")
+    callback = '{"class_path": "test_within_epochs.NoteSteps"}'
+    succeed(fit, *options, "--checkpoint_every_n_steps=4", f"--trainer.callbacks+={callback}")
+    assert NoteSteps.seen == {4, 8}
+    succeed(fit, *options, "--checkpoint_every_n_minutes=0.00001", f"--trainer.callbacks+={callback}")
+    assert NoteSteps.seen == set(range(1, 11))
+    assert_same(load(0), load(1))  # both from the epoch's end
+
+
+class NoteSteps(Callback):
+    """Note the steps of last.ckpt whenever a batch ends."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        self.seen.clear()
+
+    def on_train_batch_end(self, trainer, pl_module, *args: Any) -> None:
+        files = list(RUNS.glob("*/checkpoints/last.ckpt"))
+        if files:
+            newest = max(files, key=lambda file: file.stat().st_mtime_ns)
+            if newest.parent == Path(trainer.log_dir, "checkpoints"):
+                self.seen.add(torch.load(newest, weights_only=True)["global_step"])
+
+
+def test_the_rest_of_an_epoch_needs_the_same_batches(fit: Command) -> None:
+    fit(*LONGER, send({5: "SIGTERM"}))
+    err = fail(fit, *LONGER, "--ckpt_path=last", "--data.batch_size=16")
+    assert "was saved within an epoch with --data.batch_size 32" in err
+
+
+def test_the_curves_of_a_resumed_run_are_those_of_the_whole_training(fit: Command) -> None:
+    succeed(fit, *LONGER)
+    for version, step in ((1, 5), (2, 20)):
+        first = ("--ckpt_path=last",) if version > 1 else ()
+        code, _, err = fit(*LONGER, *first, send({step: "SIGTERM"}))
+        assert (code, "curves.png lacks" in err) == (143, False)
+    names = ("train/loss", "val/acc")
+    _, err = succeed(fit, *LONGER, "--ckpt_path=last")
+    assert "curves.png lacks" not in err
+    whole = read_scalars(RUNS / "version_0", names)
+    assert [len(points) for points in whole[0].values()] == [11, 3]
+    assert read_scalars(RUNS / "version_3", names) == whole
+    # the runs may be moved together; of a run that is gone, the resumed one says so
+    RUNS.rename("moved")
+    assert read_scalars(Path("moved/version_3"), names) == whole
+    shutil.rmtree("moved/version_1")
+    part, missing = read_scalars(Path("moved/version_3"), names)
+    assert part["train/loss"] == whole[0]["train/loss"][1:]
+    assert missing.startswith("the steps before 5: moved/version_1/checkpoints/last.ckpt is not in")
 
 
 RECIPES = {

@@ -103,16 +103,15 @@ def is_validated(trainer: Trainer) -> bool:
 class ExactResume(Callback):
     """Resume a run as if it had not been interrupted, and by the options that are given now.
 
-    Checkpoints get the state of the random generators, which dropout and augmentation draw from, the sums since the last
-    log line, and the last value of each metric. The options of the optimizer and of the schedule are those of the module, not those that Lightning
-    has restored from the checkpoint.
+    Checkpoints get the state of the random generators, which dropout and augmentation draw from, the sums since the
+    last log line, and the last value of each metric. The options of the optimizer and of the schedule are those of the
+    module, not those that Lightning has restored from the checkpoint.
     """
 
     def __init__(self) -> None:
         self._rng_state: dict[str, torch.Tensor] = {}
         self._interval: dict[str, torch.Tensor] = {}
         self._metrics: dict[str, torch.Tensor] = {}
-        self._is_resumed = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the state of the random generators, the sums and the metrics."""
@@ -127,7 +126,6 @@ class ExactResume(Callback):
         """Keep the state until training starts."""
         self._rng_state = checkpoint.get("rng_state", {})
         self._interval, self._metrics = checkpoint.get("interval", {}), checkpoint.get("metrics", {})
-        self._is_resumed = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the options given now, then restore metrics, sums and generators."""
@@ -148,9 +146,3 @@ class ExactResume(Callback):
             elif device == pl_module.device.type:
                 torch.get_device_module(pl_module.device).set_rng_state(state.cpu())
         self._rng_state, self._interval, self._metrics = {}, {}, {}
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Log at the right step: Lightning counts one too many if it resumes right after validation in an epoch."""
-        if self._is_resumed:
-            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
-            self._is_resumed = False

@@ -59,6 +59,8 @@ class WithinEpochs(Callback):
             self._handling.enter_context(self._signals.waiting())
 
     def _between_steps(self, trainer: Trainer) -> None:
+        # one too many if a run is resumed right after validation within an epoch
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
         done = trainer.fit_loop.batch_idx + 1  # batches of this epoch
         if done == 0 or done % trainer.accumulate_grad_batches:
             return  # the epoch before has been saved at its end, or gradients are being summed up
@@ -67,7 +69,10 @@ class WithinEpochs(Callback):
         by_time = self._every_s and time.monotonic() - self._saved_at >= self._every_s
         asked = self._signals.ending or self._signals.saving
         if self._last is not None and (by_steps or by_time or asked) and step != self._saved_step:
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            of_coming_batch, progress.is_last_batch = progress.is_last_batch, False
             self._last.save(trainer)
+            progress.is_last_batch = of_coming_batch
             self._saved_at, self._saved_step = time.monotonic(), step
         self._answer(trainer)
 
