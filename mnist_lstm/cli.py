@@ -28,6 +28,7 @@ commands:
   page       write an HTML file in which to draw digits and watch the network read them
   export     write a network as an ONNX file, for programs without PyTorch
   serve      start a server with the page, which also reads photographs, and an API
+  verify     print whether checkpoints and the files of MNIST are whole
   lesson     run an experiment about LSTMs
 
   mnist-lstm COMMAND --help shows the options of a command.
@@ -47,6 +48,7 @@ examples:
   mnist-lstm page
   mnist-lstm export digits.onnx
   mnist-lstm serve
+  mnist-lstm verify runs data
   mnist-lstm lesson vanishing
 """
 
@@ -57,6 +59,7 @@ OWN_COMMANDS = {
     "page": "mnist_lstm.page.cli",
     "export": "mnist_lstm.export.cli",
     "serve": "mnist_lstm.serve.cli",
+    "verify": "mnist_lstm.verify.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
 """Commands without Lightning, and the modules that run them."""

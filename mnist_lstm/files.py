@@ -11,6 +11,7 @@ checksum, and readers stop before one that is cut short); and files in the syste
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import re
@@ -33,13 +34,26 @@ TEMPORARY = re.compile(r"\.mnist-lstm-[0-9a-f]{16}\.tmp")
 """Names of temporary files and folders; none that a person would choose, and not too long, whatever the file's name."""
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Write a file, or replace it. A symbolic link is replaced too, and what it points to stays.
+
+    The file that it replaces is kept under the name ``previous``, if one is given.
 
     Raises:
         WriteError: it cannot be written; a file that was there is as it was.
     """
-    with _written(path, str(path), Path.replace, WriteError, len(content)) as file:
+
+    def publish(temporary: Path, path: Path) -> None:
+        if previous is not None and path.is_file():
+            second = path.with_name(_temporary_name())
+            # without hard links there is none, rather than no file at all for a moment
+            with contextlib.suppress(OSError):
+                os.link(path, second)
+                second.replace(previous)
+                second.unlink(missing_ok=True)  # two names of one file are not renamed
+        temporary.replace(path)
+
+    with _written(path, str(path), publish, WriteError, len(content)) as file:
         file.write(content)
 
 
@@ -105,6 +119,10 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(lock)
 
 
+_remove_leftovers_once = functools.cache(remove_leftovers)
+"""For many files in one folder."""
+
+
 @contextlib.contextmanager
 def _written(
     path: Path, name: str, publish: Callable[[Path, Path], object], error: type[InputError], needed: int | None = None
@@ -113,7 +131,7 @@ def _written(
 
     Errors begin with ``name``; ``error`` is that of a file that cannot be created, ``needed`` its size in bytes.
     """
-    remove_leftovers(path.parent)
+    _remove_leftovers_once(path.parent.absolute())
     try:
         raw = _create(path, name, needed)
     except OSError as cause:
@@ -213,13 +231,17 @@ def _temporary_name() -> str:
 def new_run(runs: Path, dataset: str, option: str = "--trainer.default_root_dir") -> Path:
     """Create the next folder ``version_N`` in ``runs / dataset``; two runs that start at once get different ones.
 
-    If that fails, ``option`` is named as the one for another place.
+    If that fails, ``option`` is named as the one for another place. What killed runs have left of files that they were
+    writing is removed.
     """
     folder = runs / dataset
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
-        version = max(taken, default=-1) + 1
+        others = [path for path in folder.glob("version_*") if path.name[8:].isdigit()]
+        for other in others:
+            remove_leftovers(other)
+            remove_leftovers(other / "checkpoints")
+        version = max((int(path.name[8:]) for path in others), default=-1) + 1
         while True:
             try:
                 run = folder / f"version_{version}"
@@ -259,13 +281,19 @@ def find_checkpoint(name: str, runs: Path, option: str = "--ckpt_path") -> Path:
         if not path.is_file():
             raise InputError(f"{option} {name}: no such file; give a checkpoint, or last or best of the newest run")
         return path
-    # `fit` writes config.yaml once, when it starts
-    starts = sorted(runs.glob("*/version_*/config.yaml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    if not starts:
+    folders = list_runs(runs)
+    if not folders:
         raise InputError(f"{option} {name}: there is no run under {runs}; train one with mnist-lstm fit")
-    checkpoints = [start.with_name("checkpoints") / f"{name}.ckpt" for start in starts]
+    checkpoints = [folder / "checkpoints" / f"{name}.ckpt" for folder in folders]
     if checkpoints[0].is_file():
         return checkpoints[0]
     others = [path for path in checkpoints if path.is_file()]
     hint = f"the newest one is {others[0]}" if others else "no other run has one either"
-    raise InputError(f"{option} {name}: the newest run, {starts[0].parent}, has no such checkpoint; {hint}")
+    raise InputError(f"{option} {name}: the newest run, {folders[0]}, has no such checkpoint; {hint}")
+
+
+def list_runs(runs: Path) -> list[Path]:
+    """Return the folders of the runs in the folder ``runs``, the newest first."""
+    # `fit` writes config.yaml once, when it starts
+    starts = sorted(runs.glob("*/version_*/config.yaml"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [start.parent for start in starts]

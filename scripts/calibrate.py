@@ -38,7 +38,7 @@ from mnist_lstm.console import printable, track
 from mnist_lstm.data.datasets import Digits
 from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
-from mnist_lstm.files import find_checkpoint, open_new, refuse_existing
+from mnist_lstm.files import find_checkpoint, open_new, refuse_existing, write
 from mnist_lstm.inference.classifier import PRETRAINED, Classifier, Prediction, load_classifier
 from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.plots.style import BLUE, ORANGE, finish
@@ -104,7 +104,7 @@ def calibrate(options: argparse.Namespace) -> None:
         plain = Classifier(TorchBackend(classifier.network), classifier.threshold)
         temperature = fit_temperature(read_photos(plain, options.fit, options.seed, mnist)[0])
         content = json.loads(card.read_text(encoding="utf-8"))
-        card.write_text(json.dumps(content | {"temperature": temperature}, indent=2) + "\n", encoding="utf-8")
+        write(card, (json.dumps(content | {"temperature": temperature}, indent=2) + "\n").encode())
         print(f"temperature {temperature}")
         return
     if options.figure is not None:

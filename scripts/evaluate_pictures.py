@@ -34,7 +34,7 @@ from mnist_lstm.console import printable, track
 from mnist_lstm.data import datasets
 from mnist_lstm.data.forms import UNSEEN_FORMS
 from mnist_lstm.errors import InputError
-from mnist_lstm.files import empty_folder, find_checkpoint
+from mnist_lstm.files import empty_folder, find_checkpoint, open_new
 from mnist_lstm.inference.classifier import Classifier, Prediction, load_classifier
 
 Verdict = Literal["right", "wrong and sure", "unsure", "empty"]
@@ -76,11 +76,9 @@ class Reader:
         prediction = self.classifier(scene.image, split=split)
         verdict = judge(scene.text, prediction)
         if verdict != "right" and self.folder is not None:
-            file = self.folder / file_name(scene, prediction)
-            try:
-                scene.image.save(file)
-            except OSError as error:
-                raise InputError(f"--save {file}: cannot be written ({error.strerror or error})") from error
+            path = self.folder / file_name(scene, prediction)
+            with open_new(path, "--save", binary=True) as file:
+                scene.image.save(file, "PNG")
         return Outcome(scene.kind, scene.content, verdict)
 
 

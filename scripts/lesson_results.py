@@ -11,6 +11,7 @@ are not compared.
 """
 
 import argparse
+import io
 import re
 import statistics
 import sys
@@ -24,6 +25,7 @@ import torch
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
+from mnist_lstm.files import write
 from mnist_lstm.lessons import MODULES, Measure, load, spread
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -100,7 +102,9 @@ def run_lesson(name: str, data_dir: str, figures: Path | None) -> tuple[list[Mea
     if figures is not None:
         figures.mkdir(exist_ok=True)
         for suffix, figure in {"": result.figure, **{f"-{key}": other for key, other in result.more.items()}}.items():
-            figure.savefig(figures / f"{name}{suffix}.png", dpi=80)
+            picture = io.BytesIO()
+            figure.savefig(picture, format="png", dpi=80)
+            write(figures / f"{name}{suffix}.png", picture.getvalue())
     return result.measures, seconds
 
 
@@ -142,7 +146,7 @@ def write_table(table: Table) -> None:
     text = README.read_text(encoding="utf-8")
     header = ["| lesson | measured | median (lowest to highest) |", "| --- | --- | --- |"]
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    README.write_text("\n".join([before, *header, *to_lines(table), after]), encoding="utf-8")
+    write(README, "\n".join([before, *header, *to_lines(table), after]).encode())
 
 
 def compare(measures: list[Measure], known: dict[str, str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ any, and on the test images.
 
 import argparse
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -21,10 +22,11 @@ from evaluate import load_test_images, score
 from mnist_lstm.console import printable
 from mnist_lstm.data import datasets
 from mnist_lstm.errors import InputError
-from mnist_lstm.files import refuse_existing
+from mnist_lstm.files import open_new, refuse_existing
 from mnist_lstm.inference.classifier import Classifier
 from mnist_lstm.inference.torch_backend import TorchBackend
 from mnist_lstm.network.checkpoint import build_network, read_checkpoint
+from mnist_lstm.network.seal import seal
 
 STORED = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters", "pytorch-lightning_version")
 """Parts of the checkpoint that are kept."""
@@ -78,10 +80,14 @@ def make(run: Path, output: Path, data_dir: Path, *, half: bool) -> dict[str, ob
         for images, labels in (val, test)
     )
     output.mkdir(parents=True, exist_ok=True)
-    torch.save({name: checkpoint[name] for name in STORED}, weights_file)
+    content = io.BytesIO()
+    torch.save({name: checkpoint[name] for name in STORED}, content)
+    weights = seal(content.getvalue())
+    with open_new(weights_file, "--output", binary=True) as output_file:
+        output_file.write(weights)
     card: dict[str, object] = {
         "weights": weights_file.name,
-        "sha256": hashlib.sha256(weights_file.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(weights).hexdigest(),
         "parameters": sum(weight.numel() for weight in checkpoint["state_dict"].values()),
         "stored_as": "float16" if half else "float32",
         "recipe": {
@@ -98,7 +104,8 @@ def make(run: Path, output: Path, data_dir: Path, *, half: bool) -> dict[str, ob
         "test_acc": test_acc,
         "torch": torch.__version__,
     }
-    card_file.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with open_new(card_file, "--output") as output_file:
+        output_file.write(json.dumps(card, indent=2) + "\n")
     return card
 
 

@@ -1,28 +1,30 @@
 """Find the four files of MNIST on disk, unpack them from a folder of archives, or download them.
 
 They lie where torchvision puts them, in ``<data_dir>/MNIST/raw/``, so that torchvision and this package share one copy.
-Every archive and every unpacked file must have the published MD5 sum. Archives are downloaded and unpacked in a
-temporary folder and renamed into place after the check, so that an interrupted run leaves nothing that looks complete
-and concurrent runs do not interfere.
+Every archive and every unpacked file must have the published MD5 sum. Archives are downloaded into a temporary folder;
+files get their names when they are whole, so that an interrupted run leaves nothing that looks complete and concurrent
+runs do not interfere.
 """
 
+import contextlib
 import errno
 import gzip
 import hashlib
 import http.client
-import shutil
+import json
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mnist_lstm.data.idx import read_idx, read_images, read_labels
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, WriteError
+from mnist_lstm.files import scratch_folder, write
 
 PATIENCE_S = 8.0
 """Timeout in seconds without a new byte, shared by all mirrors."""
@@ -79,8 +81,11 @@ def load(data_dir: Path, pair: Pair) -> Arrays:
     """Read a pair of unpacked files, uint8 ``(N, 28, 28)`` and ``(N,)``, and check their MD5 sums."""
     raw = raw_folder(data_dir)
     arrays = _read_pair(raw / pair.images, raw / pair.labels)
+    checked = _Checked(data_dir / "MNIST" / ".mnist-lstm-checked.json")
     for name in pair:
-        _check_md5(raw / name, UNPACKED_MD5[name])
+        if not checked.is_unchanged(raw / name, UNPACKED_MD5[name]):
+            check_md5(raw / name, UNPACKED_MD5[name])
+            checked.remember(raw / name, UNPACKED_MD5[name])
     return arrays
 
 
@@ -100,13 +105,13 @@ def fetch(data_dir: Path, archives: Path | None = None, mirror: str | None = Non
     mirrors = _Mirrors(mirror)
     try:
         raw.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=raw, ignore_cleanup_errors=True) as folder:
+        with scratch_folder(raw) as folder:
             for pair in (TRAIN, TEST):
-                _install(pair, raw, Path(folder), archives, mirrors)
-    except OSError as error:
+                _install(pair, raw, folder, archives, mirrors)
+    except (WriteError, OSError) as error:
+        reason = str(error) if isinstance(error, WriteError) else f"{raw}: {error.strerror or error}"
         raise InputError(
-            f"{raw}: MNIST cannot be unpacked there ({error.strerror or error}); "
-            "free 70 MB or choose another folder with --data.data_dir DIR"
+            f"{reason}; MNIST cannot be unpacked there: free 70 MB or choose another folder with --data.data_dir DIR"
         ) from error
 
 
@@ -117,11 +122,10 @@ def _install(pair: Pair, raw: Path, scratch: Path, archives: Path | None, mirror
         sources[name] = _find_archive(name, raw, archives) or mirrors.download(name, scratch)
     _read_pair(sources[pair.images], sources[pair.labels])
     for name in missing:
-        _check_md5(sources[name], ARCHIVE_MD5[name])
-        with gzip.open(sources[name]) as packed, (scratch / name).open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
+        check_md5(sources[name], ARCHIVE_MD5[name])
     for name in missing:
-        (scratch / name).replace(raw / name)
+        with gzip.open(sources[name]) as packed:
+            write(raw / name, packed.read())
 
 
 def _find_archive(name: str, raw: Path, archives: Path | None) -> Path | None:
@@ -147,7 +151,8 @@ def _read_pair(images_path: Path, labels_path: Path) -> Arrays:
     return images, labels
 
 
-def _check_md5(path: Path, published: str) -> None:
+def check_md5(path: Path, published: str) -> None:
+    """Refuse a file that is not the published one, by its MD5 sum."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != published:
@@ -155,6 +160,41 @@ def _check_md5(path: Path, published: str) -> None:
             f"{path}: is damaged or not MNIST: its MD5 sum is {found}, the published one is {published}; "
             "delete it and download it again"
         )
+
+
+class _Checked:
+    """Which files have had which MD5 sum, by their size and times: sums of unchanged files are not computed again.
+
+    What is not remembered, because it is new or its folder is read-only, is computed again. So is everything by
+    ``mnist-lstm verify``, which also finds what a disk has changed by itself.
+    """
+
+    YOUNG_NS = 2 * 10**9
+    """A file this young might be changed again without getting another time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self._known = known if isinstance(known, dict) else {}
+
+    def is_unchanged(self, path: Path, md5: str) -> bool:
+        """Return whether a file has had this sum, and the size and times of now."""
+        return bool(self._known.get(path.name) == self._entry(path, md5))
+
+    def remember(self, path: Path, md5: str) -> None:
+        """Remember that a file has this sum."""
+        entry = self._entry(path, md5)
+        if time.time_ns() - max(entry[1:3]) > self.YOUNG_NS:
+            self._known[path.name] = entry
+            with contextlib.suppress(WriteError):
+                write(self._path, json.dumps(self._known).encode())
+
+    @staticmethod
+    def _entry(path: Path, md5: str) -> list[Any]:
+        status = path.stat()
+        return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, md5]
 
 
 class _Mirrors:
@@ -182,7 +222,7 @@ class _Mirrors:
             try:
                 _download(address, archive, patience_s)
                 read_idx(archive)
-                _check_md5(archive, ARCHIVE_MD5[name])
+                check_md5(archive, ARCHIVE_MD5[name])
                 return archive
             # ValueError: also InputError, of a file that is not the published archive
             except (OSError, RuntimeError, http.client.HTTPException, ValueError) as error:

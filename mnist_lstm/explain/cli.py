@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from mnist_lstm.console import printable, track
 from mnist_lstm.errors import InputError
 from mnist_lstm.explain.options import BLOCK, ENDINGS, UNITS
-from mnist_lstm.files import find_checkpoint, results_folder
+from mnist_lstm.files import find_checkpoint, open_new, results_folder
 from mnist_lstm.inference.cli import tolerate_odd_files
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from mnist_lstm.explain.explanation import Explanation
@@ -109,19 +110,25 @@ def run(args: list[str]) -> int:
         for _, image in track(digits, "explaining")
     ]
     sheet = figures.predictions_sheet(explanations, [_shortened(name, 16) for name in names])
-    sheet.savefig(folder / "predictions.png", dpi=DPI)
+    _save(sheet, folder / "predictions.png")
     for index, explanation in enumerate(track(explanations, "drawing")):
         probability = explanation.prefix_probabilities[-1].max()
         title = f"{_shortened(names[index], 60)}: {explanation.prediction} ({probability:.2%})"
-        figures.gates_sheet(explanation, chosen, title).savefig(folder / f"gates-{index:02d}.png", dpi=DPI)
-        figures.rows_sheet(explanation, title).savefig(folder / f"rows-{index:02d}.png", dpi=DPI)
+        _save(figures.gates_sheet(explanation, chosen, title), folder / f"gates-{index:02d}.png")
+        _save(figures.rows_sheet(explanation, title), folder / f"rows-{index:02d}.png")
     explained = list(zip(names, explanations, strict=True))
     numbers = [{"picture": name, **explanation.numbers()} for name, explanation in explained]
-    (folder / "numbers.json").write_text(json.dumps(numbers) + "\n", encoding="utf-8")
+    with open_new(folder / "numbers.json", "--output") as file:
+        file.write(json.dumps(numbers) + "\n")
     for name, explanation in explained:
         print(*_summary(name, explanation), "", sep="\n", flush=True)
     print(f"figures     {printable(str(folder))}")
     return 2 if failed else 0
+
+
+def _save(sheet: "Figure", path: Path) -> None:
+    with open_new(path, "--output", binary=True) as file:
+        sheet.savefig(file, format="png", dpi=DPI)
 
 
 def _shortened(name: str, length: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
-from mnist_lstm.files import empty_folder, find_checkpoint
+from mnist_lstm.files import empty_folder, find_checkpoint, open_new
 from mnist_lstm.inference import THRESHOLD
 from mnist_lstm.inference.writers import WRITERS
 
@@ -114,7 +114,8 @@ def run(args: list[str]) -> int:
         write(source, prediction)
         if show is not None and source.image is not None:
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(source.file).stem)[:100]
-            draw_view(source.image, prediction).save(show / f"{number:05d}-{name}.png")
+            with open_new(show / f"{number:05d}-{name}.png", "--show", binary=True) as file:
+                draw_view(source.image, prediction).save(file, "PNG")
     return status
 
 

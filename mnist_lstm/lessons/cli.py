@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError, TrainingError
-from mnist_lstm.files import results_folder
+from mnist_lstm.files import open_new, results_folder
 from mnist_lstm.lessons import MODULES, load
 
 if TYPE_CHECKING:
@@ -62,10 +62,12 @@ def run(args: list[str]) -> int:
     print()
     for key, figure in {name: result.figure, **{f"{name}-{key}": other for key, other in result.more.items()}}.items():
         path = folder / f"{key}.png"
-        figure.savefig(path, dpi=90)
+        with open_new(path, "--output", binary=True) as file:
+            figure.savefig(file, format="png", dpi=90)
         print(f"figure   {printable(str(path))}")
     data = folder / f"{name}.json"
-    data.write_text(numbers + "\n", encoding="utf-8")
+    with open_new(data, "--output") as file:
+        file.write(numbers + "\n")
     print(f"numbers  {printable(str(data))}")
     print(f"help     mnist-lstm lesson {name} --help")
     return 0

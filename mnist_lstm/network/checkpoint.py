@@ -3,7 +3,6 @@
 import math
 import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.network.options import NetworkOptions, network_part, with_current_names
-
-MAX_BYTES = 2**31
-"""Largest checkpoint that is read: 2 GiB. This project's own have 1 to 13 MB."""
+from mnist_lstm.network.seal import DAMAGED, open_whole
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """What weights may be stored as."""
@@ -25,8 +22,6 @@ OTHER_OPTIONS = frozenset(
     {"optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing", "no_digit_weight"}
 )
 """Hyper-parameters of `mnist_lstm.training.module.DigitClassifier` that say nothing about the network."""
-
-DAMAGED = "is not a checkpoint, or is cut short or damaged"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -40,8 +35,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         InputError: the file is missing, damaged or not a checkpoint of this project, has hyper-parameters that this
             version does not know, or holds more than plain data (it is refused before any code in it runs).
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file")
     checkpoint = _load(path)
     foreign = f"{path}: is not a checkpoint of mnist-lstm fit"
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
@@ -103,27 +96,15 @@ def check_weights(checkpoint: dict[str, Any], network: RowLSTM, path: Path) -> d
 def _load(path: Path) -> Any:
     """Unpack the file, with `torch.load`'s unpickler for plain data."""
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start[:1] == b"\x80":  # what torch.save wrote before PyTorch 1.6, or any other pickle
-            raise InputError(f"{path}: is a bare pickle; it could run code and is refused")
-        if start != b"PK\3\4":
-            raise InputError(f"{path}: {DAMAGED}")
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise InputError(f"{path}: is not a checkpoint: its entries are compressed, and PyTorch's are not")
-        if sum(entry.file_size for entry in entries) > min(MAX_BYTES, path.stat().st_size):
-            raise InputError(f"{path}: announces more than it holds, or more than {MAX_BYTES // 2**30} GiB")
-        with warnings.catch_warnings():
+        with open_whole(path) as (file, _), warnings.catch_warnings():
             # of pickle protocols, sparse tensors and so on, by version; the checks that follow say it better
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: holds more than plain data; it could run code and is refused") from error
-    except Exception as error:  # a damaged file meets all kinds of errors in zipfile, pickle and PyTorch
+    except Exception as error:  # a foreign file meets all kinds of errors in pickle and PyTorch
         raise InputError(f"{path}: {DAMAGED}") from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
@@ -24,6 +25,7 @@ from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
 from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
+from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
 from mnist_lstm.training.options import check_options, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
@@ -94,7 +96,11 @@ class MNISTCLI(ParsingCLI):
         given = self._get(self.config_init, "trainer")
         callbacks = given["callbacks"] or []
         callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
-        options: dict[str, Any] = {"callbacks": callbacks}
+        plugins = given["plugins"] or []
+        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(DurableCheckpointIO())
+        options: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins}
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             progress, has_bar = progress_callbacks(given["enable_progress_bar"], str(self.subcommand))
             callbacks += progress
@@ -138,7 +144,9 @@ class MNISTCLI(ParsingCLI):
             # without the checkpoint that it starts from: commands that test the new one read this config too
             config = self.config.fit.clone()
             config.ckpt_path = None
-            self._parser("fit").save(config, str(folder / "config.yaml"), skip_none=False)
+            text = self._parser("fit").dump(config, skip_none=False)
+            with open_new(folder / "config.yaml", "the run's options:") as file:
+                file.write(text)
             slurm.write_job(folder)
         try:
             path = self.checkpoint.path if self.checkpoint else None

@@ -117,7 +117,7 @@ class ParsingCLI(LightningCLI):
                 )
             return
         configs = [Path(str(config)) for config in options.get("config") or []]
-        self.checkpoint = Checkpoint(str(options.ckpt_path), runs_folder(options), configs)
+        self.checkpoint = Checkpoint(str(options.ckpt_path), runs_folder(options), configs, to_resume=command == "fit")
         self.config = self._parse(parser, insert_after_configs(args, self.checkpoint.arguments()))
         self.config[command].ckpt_path = str(self.checkpoint.path)
         lines = [f"checkpoint  {self.checkpoint.path}"]

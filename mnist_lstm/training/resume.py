@@ -1,18 +1,24 @@
 """Which checkpoint is meant, which of its options count, and whether a run can be resumed from it."""
 
 import argparse
+import contextlib
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
+from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
-from mnist_lstm.files import find_checkpoint
+from mnist_lstm.files import find_checkpoint, list_runs
 from mnist_lstm.network.checkpoint import OTHER_OPTIONS, read_checkpoint
 from mnist_lstm.network.options import NetworkOptions, network_part
 from mnist_lstm.training.data_module import BATCH_OPTIONS
+
+KEPT = ("last", "best", "previous")
+"""Checkpoints that `fit` keeps; ``previous`` is the last before the last."""
 
 OLDER_DATA: dict[str, Any] = {"split": "random"}
 """Options of the data before they existed."""
@@ -25,17 +31,21 @@ class Checkpoint:
         name: a file, or last or best: of the run whose ``config.yaml`` is given, else of the newest run.
         runs: folder of the runs.
         configs: paths of the configs that are given.
+        to_resume: if the file of a run is missing or damaged, take the newest whole one of the same run, and say so.
+            Only to continue a training: to test or use another network than the one that was asked for would be wrong.
     """
 
-    def __init__(self, name: str, runs: Path, configs: list[Path]) -> None:
+    def __init__(self, name: str, runs: Path, configs: list[Path], *, to_resume: bool = False) -> None:
         own = [file.parent for file in configs if file.match("version_*/config.yaml")]
-        if name in ("last", "best") and own:
-            file = own[-1] / "checkpoints" / f"{name}.ckpt"
-            if not file.is_file():
-                raise InputError(f"--ckpt_path {name}: the run of the config, {own[-1]}, has no such checkpoint")
-            name = str(file)
-        self.path = find_checkpoint(name, runs)
-        self.content = read_checkpoint(self.path)  # Lightning's checkpoint, under today's names
+        try:
+            self.path = _of_run(own[-1], name) if own and name in ("last", "best") else find_checkpoint(name, runs)
+            self.content = read_checkpoint(self.path)  # Lightning's checkpoint, under today's names
+        except InputError as error:
+            found = _newest_whole(_run_of(name, own or list_runs(runs)[:1])) if to_resume else None
+            if found is None:
+                raise
+            self.path, self.content = found
+            print(f"mnist-lstm: warning: {printable(str(error))}; taking {printable(str(self.path))}", file=sys.stderr)
         hyper_parameters = self.content["hyper_parameters"]
         network = asdict(NetworkOptions(**network_part(hyper_parameters)))  # with the defaults of missing ones
         training = {name: hyper_parameters[name] for name in OTHER_OPTIONS & hyper_parameters.keys()}
@@ -100,6 +110,31 @@ class Checkpoint:
                     f"give more, such as --trainer.max_{unit} {2 * done}"
                 )
         return steps
+
+
+def _of_run(run: Path, name: str) -> Path:
+    path = run / "checkpoints" / f"{name}.ckpt"
+    if not path.is_file():
+        raise InputError(f"--ckpt_path {name}: the run of the config, {run}, has no such checkpoint")
+    return path
+
+
+def _run_of(name: str, newest: list[Path]) -> Path | None:
+    """Return the folder of checkpoints of which ``name`` is one that `fit` keeps: a file, or last or best."""
+    if name in ("last", "best"):
+        return newest[-1] / "checkpoints" if newest else None
+    path = Path(name).expanduser()
+    is_kept = path.stem in KEPT and path.absolute().match("version_*/checkpoints/*.ckpt")
+    return path.parent if is_kept else None
+
+
+def _newest_whole(folder: Path | None) -> tuple[Path, dict[str, Any]] | None:
+    """Return the checkpoint that has been trained for most steps, and its content; None if none is whole."""
+    whole = []
+    for path in [folder / f"{name}.ckpt" for name in KEPT] if folder is not None else ():
+        with contextlib.suppress(InputError):
+            whole.append((path, read_checkpoint(path)))
+    return max(whole, key=lambda one: int(one[1].get("global_step", 0)), default=None)
 
 
 def insert_after_configs(args: list[str], options: list[str]) -> list[str]:

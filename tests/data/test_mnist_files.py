@@ -1,6 +1,5 @@
 """Finding, downloading and checking the files of MNIST."""
 
-import errno
 import gzip
 import http.server
 import json
@@ -11,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,24 +146,22 @@ def test_a_data_dir_that_cannot_be_created_is_named(archives: Path, data_dir: Pa
     assert data_dir.read_text() == "a file where the folder should be"
 
 
-def test_a_full_disk_leaves_no_files(archives: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy(source, target) -> None:
-        target.write(source.read(100))
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("shutil.copyfileobj", copy)
-    with pytest.raises(InputError, match=r"No space left on device.*free 70 MB"):
-        fetch(data_dir, archives)
+def test_a_file_that_does_not_fit_is_named_and_leaves_no_files(archives: Path, data_dir: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    process = start_fetch(archives, data_dir, limit, stderr=subprocess.PIPE)
+    last = process.communicate()[1].decode().splitlines()[-1]
+    assert process.returncode == 1
+    reason = r"cannot be written \(File too large after 100,000 of 313,616 bytes\); .* free 70 MB"
+    assert re.search(f"{TRAIN.images}: {reason}", last)
     assert_no_files_in(data_dir)
 
 
 def test_an_interrupted_fetch_leaves_no_files(archives: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(source, target) -> None:
-        target.write(source.read(100))
+    def interrupt(file: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copyfileobj", interrupt)
+        patch.setattr("os.fsync", interrupt)  # the content is written, but not in its place
         with pytest.raises(KeyboardInterrupt):
             fetch(data_dir, archives)
     assert_no_files_in(data_dir)
@@ -172,12 +170,12 @@ def test_an_interrupted_fetch_leaves_no_files(archives: Path, data_dir: Path, mo
 
 
 def test_a_killed_fetch_leaves_no_unpacked_files(archives: Path, data_dir: Path) -> None:
-    killed = start_fetch(
-        archives, data_dir, "import shutil, os; shutil.copyfileobj = lambda s, t: os.kill(os.getpid(), 9)"
-    )
+    killed = start_fetch(archives, data_dir, "import os; os.fsync = lambda file: os.kill(os.getpid(), 9)")
     assert killed.wait() == -9
     assert not any((raw_folder(data_dir) / name).exists() for name in (*TRAIN, *TEST))
-    fetch(data_dir, archives)
+    assert len(list(raw_folder(data_dir).iterdir())) == 2, "a temporary folder and a temporary file"
+    assert start_fetch(archives, data_dir).wait() == 0
+    assert {path.name for path in raw_folder(data_dir).iterdir()} == {*TRAIN, *TEST}
     load(data_dir, TEST)
 
 
@@ -189,7 +187,34 @@ def test_concurrent_processes_all_succeed(archives: Path, data_dir: Path) -> Non
     load(data_dir, TEST)
 
 
-def start_fetch(archives: Path, data_dir: Path, before: str = "") -> subprocess.Popen[bytes]:
+def test_an_unchanged_file_is_checked_once_and_a_changed_one_again(
+    archives: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(data_dir, archives)
+    checked: list[str] = []
+    check = mnist_files.check_md5
+    monkeypatch.setattr(mnist_files, "check_md5", lambda path, md5: checked.append(path.name) or check(path, md5))
+    load(data_dir, TRAIN)
+    load(data_dir, TRAIN)
+    assert checked == [*TRAIN, *TRAIN], "they are too new to be remembered"
+    monkeypatch.setattr(mnist_files._Checked, "YOUNG_NS", 0)
+    load(data_dir, TRAIN)
+    load(data_dir, TRAIN)
+    assert checked == [*TRAIN, *TRAIN, *TRAIN]
+    remembered = data_dir / "MNIST" / ".mnist-lstm-checked.json"
+    for content in ("[]", "{", f'{{"{TRAIN.images}": 7}}', "[" * 100_000, "\0"):
+        remembered.write_text(content)
+        load(data_dir, TRAIN)
+    assert checked == [*TRAIN] * 8
+    labels = raw_folder(data_dir) / TRAIN.labels
+    status = labels.stat()
+    labels.write_bytes(bytes(byte ^ (i == 50) for i, byte in enumerate(labels.read_bytes())))
+    os.utime(labels, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(InputError, match=r"MD5 sum"):
+        load(data_dir, TRAIN)
+
+
+def start_fetch(archives: Path, data_dir: Path, before: str = "", **options: Any) -> subprocess.Popen[bytes]:
     """Fetch in a new process that expects the MD5 sums of the tiny MNIST, as this one does."""
     program = (
         f"import json, sys, pathlib; from mnist_lstm.data import mnist_files as files; {before}\n"
@@ -197,7 +222,7 @@ def start_fetch(archives: Path, data_dir: Path, before: str = "") -> subprocess.
         "files.fetch(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))"
     )
     sums = [json.dumps(table) for table in (mnist_files.ARCHIVE_MD5, mnist_files.UNPACKED_MD5)]
-    return subprocess.Popen([sys.executable, "-c", program, data_dir, archives, *sums])
+    return subprocess.Popen([sys.executable, "-c", program, data_dir, archives, *sums], **options)
 
 
 class Server(http.server.ThreadingHTTPServer):

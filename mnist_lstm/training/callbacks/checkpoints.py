@@ -1,6 +1,6 @@
 """Keep the best and the last checkpoint of a run, and what an exact resume needs."""
 
-import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
-from mnist_lstm.errors import WriteError
+from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError, WriteError
+from mnist_lstm.files import write
+from mnist_lstm.network.seal import open_whole
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -61,8 +64,14 @@ class BestCheckpoint(RunCheckpoint):
         score = state_dict["best_model_score"]
         if score is None or not old.is_file():
             return
+        try:
+            with open_whole(old) as (file, _):
+                content = file.read()
+        except InputError as error:
+            print(f"mnist-lstm: warning: the best checkpoint so far is lost: {printable(str(error))}", file=sys.stderr)
+            return
         new.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(old, new)
+        write(new, content)
         self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = score
         self.current_score = state_dict["current_score"]

@@ -1,0 +1,1 @@
+"""Whether files are, to the bit, what was written."""
