@@ -27,7 +27,7 @@ from mnist_lstm.training.history import read_scalars
 
 QUICK = (*LONGER, "--test_after_fit=false")
 LINE = re.compile(
-    r"^mnist-lstm: error: (?P<file>.+): cannot be written \((?P<reason>.+)\); (?P<hint>.+)$", re.MULTILINE
+    r"^mnist-lstm: error: (?P<file>.+): cannot be written \((?P<reason>[^)]+)\); (?P<hint>.+)$", re.MULTILINE
 )
 
 
@@ -160,11 +160,13 @@ def test_50_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(archives:
             if rng.random() < 0.9:
                 while not Path("step").exists() and os.waitpid(child, os.WNOHANG) == (0, 0):
                     time.sleep(0.01)
-            time.sleep(rng.uniform(0, 0.6))
+            time.sleep(rng.uniform(0, 2))
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
             if os.WIFEXITED(status):
-                assert os.WEXITSTATUS(status) == 0, Path("log").read_text()
+                # killed when it had been trained to the end, a run has nothing left to resume
+                log = Path("log").read_text()
+                assert os.WEXITSTATUS(status) == 0 or "has been trained for 12 epochs already" in log, log
                 break
             kills += 1
             done = int(Path("step").read_text() or 0) if Path("step").exists() else 0
