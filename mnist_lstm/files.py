@@ -34,7 +34,7 @@ TEMPORARY = re.compile(r"\.mnist-lstm-[0-9a-f]{16}\.tmp")
 """Names of temporary files and folders; none that a person would choose, and not too long, whatever the file's name."""
 
 
-def write(path: Path, content: bytes, previous: Path | None = None) -> None:
+def write(path: Path, content: bytes | memoryview, previous: Path | None = None) -> None:
     """Write a file, or replace it. A symbolic link is replaced too, and what it points to stays.
 
     The file that it replaces is kept under the name ``previous``, if one is given.

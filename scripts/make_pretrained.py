@@ -82,7 +82,8 @@ def make(run: Path, output: Path, data_dir: Path, *, half: bool) -> dict[str, ob
     output.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     torch.save({name: checkpoint[name] for name in STORED}, content)
-    weights = seal(content.getvalue())
+    seal(content)
+    weights = content.getvalue()
     with open_new(weights_file, "--output", binary=True) as output_file:
         output_file.write(weights)
     card: dict[str, object] = {

@@ -18,6 +18,7 @@ from mnist_lstm.page import cli as page
 from mnist_lstm.serve import cli as serve
 from mnist_lstm.training import cli as lightning_cli
 from mnist_lstm.training import parsing
+from mnist_lstm.verify import cli as verify
 
 MAX_LINES = 220
 """Of the main README; details belong into those of the folders."""
@@ -31,7 +32,7 @@ PAGES = [
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 
-PARSERS = {"classify": classify, "explain": explain, "page": page, "export": export, "serve": serve}
+PARSERS = {"classify": classify, "explain": explain, "page": page, "export": export, "serve": serve, "verify": verify}
 SCRIPTS = {"scripts/train.py": "fit ", "scripts/classify.py": "classify "}
 """Scripts that are a command under another name."""
 
@@ -86,7 +87,7 @@ def test_every_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> 
     Path("configs").symlink_to(REPOSITORY / "configs")
     Path("runs/mnist/version_0").mkdir(parents=True)
     Path("runs/mnist/version_0/config.yaml").write_text("trainer: {max_epochs: 12}")
-    monkeypatch.setattr(parsing, "Checkpoint", lambda name, runs, configs: _Checkpoint(name))
+    monkeypatch.setattr(parsing, "Checkpoint", lambda name, *_, **__: _Checkpoint(name))
     parsed = []
     monkeypatch.setattr(lightning_cli.MNISTCLI, "_set_seed", lambda self: None)
     monkeypatch.setattr(lightning_cli.MNISTCLI, "before_instantiate_classes", lambda self: None)

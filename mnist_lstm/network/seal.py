@@ -6,6 +6,7 @@ all bytes before the digest itself. PyTorch reads no checksum: without this, oth
 
 import contextlib
 import hashlib
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -30,12 +31,16 @@ END_BYTES = 22
 CHUNK_BYTES = 2**20
 
 
-def seal(content: bytes) -> bytes:
-    """Return what `torch.save` has written with its digest."""
-    end = len(content) - END_BYTES
-    assert content.startswith(END, end), "torch.save has written something else than a zip file without a comment"
-    body = content[:-2] + (len(MARK) + DIGEST_BYTES).to_bytes(2, "little") + MARK
-    return body + hashlib.sha256(body).hexdigest().encode()
+def seal(file: io.BytesIO) -> None:
+    """Append its digest to what `torch.save` has written into ``file``."""
+    file.seek(-END_BYTES, os.SEEK_END)
+    end = file.read()
+    assert (end[:4], end[-2:]) == (END, b"\0\0"), "torch.save has written no zip file, or one with a comment"
+    file.seek(-2, os.SEEK_END)
+    file.write((len(MARK) + DIGEST_BYTES).to_bytes(2, "little") + MARK)
+    with file.getbuffer() as content:
+        digest = hashlib.sha256(content).hexdigest()
+    file.write(digest.encode())
 
 
 @contextlib.contextmanager

@@ -45,7 +45,8 @@ class DurableCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         with contextlib.suppress(OSError):  # if it fails, so does writing, with a better message
             path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, seal(buffer.getvalue()), path.with_name("previous.ckpt") if path.name == "last.ckpt" else None)
+        seal(buffer)
+        write(path, buffer.getbuffer(), path.with_name("previous.ckpt") if path.name == "last.ckpt" else None)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None

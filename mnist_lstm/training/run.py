@@ -2,7 +2,8 @@
 
 folder = new_run(Path("runs"), "digits")
 data = MNISTDataModule("digits")
-trainer = Trainer(max_epochs=5, callbacks=run_callbacks(folder), logger=RunLogger(folder.parent, "", folder.name))
+logger, plugins = RunLogger(folder.parent, "", folder.name), [DurableCheckpointIO()]
+trainer = Trainer(max_epochs=5, callbacks=run_callbacks(folder), logger=logger, plugins=plugins)
 result = fit(trainer, DigitClassifier(), data, folder)
 print(test_checkpoint(trainer, data, result.checkpoint, "auto"))
 """
