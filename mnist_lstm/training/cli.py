@@ -166,7 +166,10 @@ class MNISTCLI(ParsingCLI):
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
         if folder is not None:
-            self._summarise(title, result)
+            try:
+                self._summarise(title, result)
+            except Stopped as stop:
+                raise Stopped(stop.number, self._how_to_resume()) from None
 
     def _how_to_resume(self) -> str:
         """Return how to go on with this run after it has been stopped."""
