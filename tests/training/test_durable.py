@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Command, fail, succeed
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from test_cli_fit import LOGGED, RUNS, assert_same_weights, load, stop_after
 
 from mnist_lstm.errors import InputError, TrainingError, WriteError
@@ -245,3 +245,34 @@ def assert_same(ours: Any, theirs: Any) -> None:
         assert torch.equal(ours, theirs)
     else:
         assert ours == theirs
+
+
+class DeleteRun(Callback):
+    """Delete the folder of the run after its first epoch."""
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        if trainer.current_epoch == 0:
+            shutil.rmtree(RUNS / "version_0")
+
+
+def test_a_run_whose_folder_is_deleted_meanwhile_still_keeps_its_checkpoints(fit: Command) -> None:
+    callback = '--trainer.callbacks+={"class_path": "test_durable.DeleteRun"}'
+    out, _ = succeed(fit, callback, "--trainer.max_epochs=3", "--trainer.logger=false")
+    assert "test accuracy" in out
+    assert read_checkpoint(checkpoints() / "last.ckpt")["epoch"] == 2
+
+
+def test_runs_lie_in_odd_places_and_among_many_others(fit: Command, command: Command) -> None:
+    Path("disk").mkdir()
+    place = Path("é\n7 \x1b[31m")
+    place.symlink_to("disk")
+    runs = place / "runs/mnist"
+    for number in range(2000):
+        (runs / f"version_{number}/checkpoints").mkdir(parents=True)
+    left = runs / f"version_7/checkpoints/.mnist-lstm-{'0' * 16}.tmp"
+    left.touch()
+    root = f"--trainer.default_root_dir={place}"
+    succeed(fit, root, "--trainer.max_epochs=1", "--test_after_fit=false")
+    assert not left.exists()
+    assert (runs / "version_2000/checkpoints/best.ckpt").is_file()
+    succeed(command, "test", root, "--ckpt_path=best")
