@@ -157,12 +157,14 @@ def test_50_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(archives:
             Path("step").unlink(missing_ok=True)
             child = fork([*args, *before])
             # most of the time passes before the first step: the kill comes some steps after it, or long before
-            if rng.random() < 0.9:
-                while not Path("step").exists() and os.waitpid(child, os.WNOHANG) == (0, 0):
-                    time.sleep(0.01)
-            time.sleep(rng.uniform(0, 2))
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
+            ended, is_early = 0, rng.random() < 0.1
+            while not is_early and not Path("step").exists() and not ended:
+                time.sleep(0.01)
+                ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended:
+                time.sleep(rng.uniform(0, 2))
+                os.kill(child, signal.SIGKILL)
+                _, status = os.waitpid(child, 0)
             if os.WIFEXITED(status):
                 # killed when it had been trained to the end, a run has nothing left to resume
                 log = Path("log").read_text()
