@@ -157,7 +157,7 @@ class MNISTCLI(ParsingCLI):
             reason = "" if folder is None else report.describe_write_error(error, folder)
             if not reason:
                 raise
-            raise WriteError(f"{reason}; {self._last_checkpoint()}{self._how_to_resume()}") from error
+            raise WriteError(f"{reason}; {_last_checkpoint(self.trainer)}{self._how_to_resume()}") from error
         except SystemExit:  # how Lightning ends an interrupted run
             print(self._how_to_resume(), file=sys.stderr)
             raise
@@ -184,12 +184,6 @@ class MNISTCLI(ParsingCLI):
         if self.checkpoint is not None:
             return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
         return "no checkpoint had been saved"
-
-    def _last_checkpoint(self) -> str:
-        last = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
-        if last is None or not Path(last.best_model_path).is_file():
-            return ""
-        return f"the last checkpoint is {os.path.relpath(last.best_model_path)} (step {last.saved_step:,}); "
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
@@ -240,3 +234,11 @@ class MNISTCLI(ParsingCLI):
         if accuracy is not None:
             print()
             report.print_accuracy("test", accuracy)
+
+
+def _last_checkpoint(trainer: Trainer) -> str:
+    """Return which checkpoint a run has saved last, for a message; "" if none."""
+    last = next((c for c in trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+    if last is None or not Path(last.best_model_path).is_file():
+        return ""
+    return f"the last checkpoint is {os.path.relpath(last.best_model_path)} (step {last.saved_step:,}); "
