@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from mnist_lstm.console import printable
-from mnist_lstm.errors import InputError, TrainingError, WriteError
+from mnist_lstm.errors import InputError, Stopped, TrainingError, WriteError
 
 USAGE = """\
 usage: mnist-lstm [--help] [--version] COMMAND [OPTION ...]
@@ -71,7 +71,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command line, by default that of this process, without the program's name.
 
     Returns:
-        0 for success, 1 for a failure, 2 for bad input, 130 for an interruption.
+        0 for success, 1 for a failure, 2 for bad input, 128 + its number for a signal: 130 for Ctrl-C, 143 for SIGTERM.
     """
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
@@ -97,6 +97,9 @@ def main(args: list[str] | None = None) -> int:
         return _run_lightning(args)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
+    except Stopped as stop:
+        print(f"mnist-lstm: {printable(str(stop))}", file=sys.stderr)
+        return 128 + stop.number
     except SystemExit as stop:
         # Lightning turns an interruption into an exit, so that it can end the run in order
         if isinstance(stop.__context__, KeyboardInterrupt):
@@ -115,9 +118,13 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run_lightning(args: list[str]) -> int:
-    from mnist_lstm.training.cli import main as run
+    from mnist_lstm.training.signals import Signals
 
-    run(args)
+    signals = Signals()
+    with signals.handled(saves=args[0] == "fit"):
+        from mnist_lstm.training.cli import main as run
+
+        run(args, signals)
     return 0
 
 

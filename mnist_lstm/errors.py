@@ -1,5 +1,7 @@
 """The errors that this project raises on purpose: one line that says what is wrong, where, and what to do."""
 
+import signal
+
 
 class InputError(ValueError):
     """An input cannot be used: an option, a file, a folder, an address.
@@ -17,3 +19,15 @@ class WriteError(InputError):
 
 class TrainingError(RuntimeError):
     """A run that was set up correctly has failed. The command prints the message and exits with code 1."""
+
+
+class Stopped(SystemExit):
+    """A signal has asked the command to end. It prints the signal's name and the hint, and exits with 128 + number."""
+
+    def __init__(self, number: int, hint: str = "") -> None:
+        super().__init__(128 + number)
+        self.number = number
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.number).name}" + (f"; {self.hint}" if self.hint else "")

@@ -4,6 +4,7 @@ Parsing and assembling; what is done with the parts is in `mnist_lstm.training.r
 """
 
 import contextlib
+import os
 import shlex
 import sys
 import warnings
@@ -16,10 +17,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, Stopped, WriteError
 from mnist_lstm.files import new_run, open_new
 from mnist_lstm.network.checkpoint import check_weights, without_weights
-from mnist_lstm.training import report, run
+from mnist_lstm.training import report, run, slurm
+from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
 from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
@@ -27,12 +29,13 @@ from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
 from mnist_lstm.training.options import check_options, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
+from mnist_lstm.training.signals import Signals
 
 
-def main(args: list[str]) -> None:
+def main(args: list[str], signals: Signals) -> None:
     """Run the command line, without the program's name; the first argument is the command."""
     with quiet_lightning():
-        MNISTCLI(args)
+        MNISTCLI(args, signals)
 
 
 class MNISTCLI(ParsingCLI):
@@ -40,6 +43,10 @@ class MNISTCLI(ParsingCLI):
 
     run_folder: Path | None = None  # of `fit`; None for other commands and for a fast dev run
     steps_before = 0  # that the checkpoint has been trained for
+
+    def __init__(self, args: list[str], signals: Signals | None = None) -> None:
+        self.signals = signals  # that are being handled
+        super().__init__(args)
 
     def before_instantiate_classes(self) -> None:
         """Check what can be checked before anything is built."""
@@ -118,6 +125,9 @@ class MNISTCLI(ParsingCLI):
                 validates=validates,
                 pictures_every_n_epochs=own.pictures_every_n_epochs,
                 explain_every_n_epochs=own.explain_every_n_epochs,
+                checkpoint_every_n_steps=own.checkpoint_every_n_steps,
+                checkpoint_every_n_minutes=own.checkpoint_every_n_minutes,
+                signals=self.signals,
                 resumed_from=self.checkpoint.path if self.checkpoint else None,
                 options={"seed": own.seed_everything} | {name: given[name] for name in shown},
             )
@@ -137,19 +147,43 @@ class MNISTCLI(ParsingCLI):
             text = self._parser("fit").dump(config, skip_none=False)
             with open_new(folder / "config.yaml", "the run's options:") as file:
                 file.write(text)
+            slurm.write_job(folder)
         try:
             path = self.checkpoint.path if self.checkpoint else None
             result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)
+        except Stopped as stop:
+            raise Stopped(stop.number, self._how_to_resume()) from None
+        except (OSError, WriteError) as error:
+            reason = "" if folder is None else report.describe_write_error(error, folder)
+            if not reason:
+                raise
+            raise WriteError(f"{reason}; {_last_checkpoint(self.trainer)}{self._how_to_resume()}") from error
         except SystemExit:  # how Lightning ends an interrupted run
-            if folder is not None and (folder / "checkpoints" / "last.ckpt").is_file():
-                print(f"resume with: {report.resume_command(folder)}", file=sys.stderr)
+            print(self._how_to_resume(), file=sys.stderr)
             raise
         if torch.distributed.is_initialized():
             # only the first process tests
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
         if folder is not None:
-            self._summarise(title, result)
+            try:
+                self._summarise(title, result)
+            except Stopped as stop:
+                raise Stopped(stop.number, self._how_to_resume()) from None
+
+    def _how_to_resume(self) -> str:
+        """Return how to go on with this run after it has been stopped."""
+        last = self.run_folder / "checkpoints" / "last.ckpt" if self.run_folder else None
+        if self.run_folder is not None and last is not None and last.is_file():
+            options, trainer = self.config.fit.trainer, self.trainer
+            if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
+                best = last.with_name("best.ckpt")
+                tested = os.path.relpath(best if best.is_file() else last)
+                return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
+            return f"resume with: {report.resume_command(self.run_folder)}"
+        if self.checkpoint is not None:
+            return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
+        return "no checkpoint had been saved"
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
@@ -200,3 +234,11 @@ class MNISTCLI(ParsingCLI):
         if accuracy is not None:
             print()
             report.print_accuracy("test", accuracy)
+
+
+def _last_checkpoint(trainer: Trainer) -> str:
+    """Return which checkpoint a run has saved last, for a message; "" if none."""
+    last = next((c for c in trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+    if last is None or not Path(last.best_model_path).is_file():
+        return ""
+    return f"the last checkpoint is {os.path.relpath(last.best_model_path)} (step {last.saved_step:,}); "

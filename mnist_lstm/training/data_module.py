@@ -1,6 +1,6 @@
 """`MNISTDataModule`: from the arrays of a data set to batches on the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset
 
 from mnist_lstm.data import datasets, drawn
 from mnist_lstm.data.format import normalise
 from mnist_lstm.data.idx import read_images
 from mnist_lstm.errors import InputError
 from mnist_lstm.training.augment import distort
+from mnist_lstm.training.shuffling import ResumableLoader, ShuffledSampler, Shuffling
 
 Batch = tuple[Tensor, Tensor | None]
 """Images ``(N, 28, 28)`` and labels ``(N,)``; labels are None where they are unknown."""
@@ -124,7 +125,8 @@ class MNISTDataModule(LightningDataModule):
         self.predict_images = Path(predict_images).expanduser() if predict_images else None
         self.fallback_reason = ""  # why auto fell back to digits, if it did
         self.distort: Callable[[Tensor], Tensor] = distort  # what augment does; CUDAGraphs replaces it
-        self._shuffling = torch.Generator()
+        self.between_steps: Callable[[], None] = lambda: None  # what happens there; WithinEpochs replaces it
+        self._shuffling = Shuffling()
         self._parts: dict[str, DigitImages] = {}
 
     @property
@@ -146,7 +148,7 @@ class MNISTDataModule(LightningDataModule):
         """Load what ``stage`` (fit, validate, test or predict) reads, and nothing else."""
         self._resolve(datasets.resolve(self.hparams["dataset"], self.data_dir))
         if stage == "fit":
-            self._shuffling.manual_seed(torch.initial_seed())
+            self._shuffling.seed(torch.initial_seed())
         device = self._device()
         if stage in ("fit", "validate") and "train" not in self._parts:
             options = {name: self.hparams[name] for name in ("val_size", "split", "split_seed")}
@@ -174,6 +176,12 @@ class MNISTDataModule(LightningDataModule):
         """Return the images to predict in the order of their file."""
         return self._loader("predict", EVAL_BATCH_SIZE)
 
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Call `between_steps`: the last step has been logged, and no random number of the next one has been drawn."""
+        if self.trainer is not None and self.trainer.training:
+            self.between_steps()
+        return batch
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Copy a batch to the device; Lightning's own looks into anything that a batch may be."""
         images, labels = batch
@@ -188,11 +196,21 @@ class MNISTDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of shuffling, so that a resumed run draws the orders of an uninterrupted one."""
-        return {"shuffling": self._shuffling.get_state()}
+        return self._shuffling.state_dict(self._batches_done() * self.hparams["batch_size"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue shuffling from a checkpoint."""
-        self._shuffling.set_state(state_dict["shuffling"])
+        self._shuffling.load_state_dict(state_dict)
+
+    def _batches_done(self) -> int:
+        """Return how many batches of the present epoch have been trained on; 0 between two epochs."""
+        if self.trainer is None:
+            return 0
+        loop = self.trainer.fit_loop
+        epoch: Any = loop.epoch_progress.current
+        batches: Any = loop.epoch_loop.batch_progress.current
+        is_within = epoch.ready != epoch.processed and batches.processed < self.trainer.num_training_batches
+        return int(batches.processed) if is_within else 0
 
     def _with_drawn(self, digits: datasets.Digits) -> datasets.Digits:
         """Add the images that are drawn, so that they have their share of all."""
@@ -219,10 +237,10 @@ class MNISTDataModule(LightningDataModule):
             raise RuntimeError(f"call setup() before asking for the {part} batches")
         images = self._parts[part]
         is_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(
+        return (ResumableLoader if shuffle else DataLoader)(
             images,
             batch_size=batch_size,
-            sampler=_Shuffled(images, generator=self._shuffling) if shuffle else None,
+            sampler=ShuffledSampler(len(images), self._shuffling) if shuffle else None,
             # seeds of worker processes come from a generator of their own: neither shuffling nor dropout depends on it
             generator=torch.Generator(),
             num_workers=self.num_workers,
@@ -230,13 +248,6 @@ class MNISTDataModule(LightningDataModule):
             pin_memory=is_cuda and not self.on_device,
             collate_fn=_identity,
         )
-
-
-class _Shuffled(RandomSampler):
-    """A new order each epoch; PyTorch's own draws a second one each time and discards it."""
-
-    def __iter__(self) -> Iterator[int]:
-        yield from torch.randperm(len(self.data_source), generator=self.generator).tolist()
 
 
 def _identity(batch: Any) -> Any:

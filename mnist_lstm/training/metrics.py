@@ -31,6 +31,17 @@ class IntervalMetrics:
         self._digits: Tensor | int = 0
         self.grad_norm: Tensor | None = None  # of the last step, before clipping
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the sums, for a run that is resumed before the next log line."""
+        sums = (self.batches, self._loss, self._correct, self._digits)
+        names = ("batches", "loss", "correct", "digits")
+        return {name: torch.as_tensor(value).cpu() for name, value in zip(names, sums, strict=True)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue with the sums of `state_dict`."""
+        self.batches = int(state["batches"])
+        self._loss, self._correct, self._digits = state["loss"], state["correct"], state["digits"]
+
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits ``(N, num_classes)`` and labels ``(N,)``."""
         self.batches += 1

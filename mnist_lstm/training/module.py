@@ -102,8 +102,8 @@ class DigitClassifier(LightningModule):
         self.interval.update(loss, logits, labels)
         return loss
 
-    def on_train_start(self) -> None:
-        """Forget an earlier fit of the same module."""
+    def setup(self, stage: str) -> None:
+        """Forget an earlier fit of the same module, before a checkpoint is restored."""
         self.interval.reset()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse import SUPPRESS, ArgumentError, Namespace
-from jsonargparse.typing import NonNegativeInt, register_type
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, register_type
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -17,6 +17,7 @@ from mnist_lstm.training.data_module import MNISTDataModule
 from mnist_lstm.training.module import DigitClassifier
 from mnist_lstm.training.options import COMMANDS, TRAINER_DEFAULTS, explain_parser_error, runs_folder
 from mnist_lstm.training.resume import Checkpoint, insert_after_configs
+from mnist_lstm.training.slurm import requeued_checkpoint
 
 register_type(torch.device)  # StochasticWeightAveraging's default; config.yaml keeps it as text
 
@@ -74,6 +75,18 @@ class ParsingCLI(LightningCLI):
                 0,
                 "Draw what the network does with three validation digits for TensorBoard; takes seconds. 0: never.",
             ),
+            (
+                "--checkpoint_every_n_steps",
+                NonNegativeInt,
+                0,
+                "Save last.ckpt every so many steps too, not only after each epoch; 0: never.",
+            ),
+            (
+                "--checkpoint_every_n_minutes",
+                NonNegativeFloat,
+                0.0,
+                "Save last.ckpt every so many minutes too; 0: never.",
+            ),
         ):
             parser.add_argument(name, type=kind, default=default, help=text if subcommand == "fit" else SUPPRESS)
         parser.add_argument(
@@ -95,6 +108,8 @@ class ParsingCLI(LightningCLI):
         self.config = without = self._parse(parser, args)
         command = self.config.subcommand
         options = self.config[command]
+        if command == "fit":
+            options.ckpt_path = requeued_checkpoint(runs_folder(options)) or options.ckpt_path
         if options.ckpt_path is None:
             if command != "fit":
                 raise InputError(
@@ -102,7 +117,7 @@ class ParsingCLI(LightningCLI):
                 )
             return
         configs = [Path(str(config)) for config in options.get("config") or []]
-        self.checkpoint = Checkpoint(options.ckpt_path, runs_folder(options), configs, to_resume=command == "fit")
+        self.checkpoint = Checkpoint(str(options.ckpt_path), runs_folder(options), configs, to_resume=command == "fit")
         self.config = self._parse(parser, insert_after_configs(args, self.checkpoint.arguments()))
         self.config[command].ckpt_path = str(self.checkpoint.path)
         lines = [f"checkpoint  {self.checkpoint.path}"]

@@ -1,19 +1,30 @@
-"""Messages of Lightning that the command does not show."""
+"""Messages of Lightning and TensorBoard that the command does not show."""
 
 import contextlib
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Drop what Lightning prints at every start and nobody can act on: exactly these messages, and only meanwhile."""
+    """Drop what Lightning prints at every start and nobody can act on: exactly these messages, and only meanwhile.
+
+    And the traceback of TensorBoard's thread when the disk is full.
+    """
     tips = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
 
     def is_useful(record: logging.LogRecord) -> bool:
         return not any(text in record.getMessage() for text in tips)
 
+    def complain(args: Any) -> None:
+        # TensorBoard's thread also passes this error on to the next that writes, who prints it in one line
+        if not (issubclass(args.exc_type, OSError) and type(args.thread).__module__.startswith("tensorboard.")):
+            before(args)
+
+    before, threading.excepthook = threading.excepthook, complain
     loggers = [logging.getLogger(f"lightning.{package}.utilities.rank_zero") for package in ("pytorch", "fabric")]
     for logger in loggers:
         logger.addFilter(is_useful)
@@ -29,5 +40,6 @@ def quiet_lightning() -> Iterator[None]:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
+        threading.excepthook = before
         for logger in loggers:
             logger.removeFilter(is_useful)

@@ -1,5 +1,6 @@
 """What is printed and written when a run has ended: the summary, the curves, the commands for the next steps."""
 
+import errno
 import io
 import os
 import shlex
@@ -19,10 +20,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mnist_lstm.console import printable
 from mnist_lstm.data.format import CLASS_NAMES
-from mnist_lstm.files import write
+from mnist_lstm.errors import WriteError
+from mnist_lstm.files import FULL, write
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.curves import learning_curves
 from mnist_lstm.plots.digits import confusion_matrix
+from mnist_lstm.training.history import read_scalars
 
 
 def percent(share: Any) -> str:
@@ -80,15 +83,15 @@ def write_test(writer: SummaryWriter, metrics: Mapping[str, float], counts: Tens
 
 
 def draw_curves(run: Path, title: str) -> Path | None:
-    """Draw ``curves.png`` from what a run logged to TensorBoard; return the file, or None if nothing was logged."""
-    # TensorBoard's reader takes half a second to import
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    """Draw ``curves.png`` from what a run, and the runs that it resumed, logged to TensorBoard.
 
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    names = set(events.Tags()["scalars"]) & {"train/loss", "train/acc", "val/loss", "val/acc"}
-    if not names:
+    Return the file, or None if nothing was logged; print which part is missing, if any.
+    """
+    scalars, missing = read_scalars(run, ("train/loss", "train/acc", "val/loss", "val/acc"))
+    if not scalars:
         return None
-    scalars = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+    if missing:
+        print(f"mnist-lstm: warning: {run / 'curves.png'} lacks {printable(missing)}", file=sys.stderr)
     picture = io.BytesIO()
     learning_curves(scalars, title).savefig(picture, format="png", dpi=100)
     write(run / "curves.png", picture.getvalue())
@@ -122,9 +125,24 @@ def next_steps(checkpoint: Path, options: str) -> dict[str, str]:
 
 
 def resume_command(run: Path) -> str:
-    """Return the command that resumes a run from its last whole epoch."""
+    """Return the command that resumes a run from its last checkpoint."""
     config = shlex.quote(os.path.relpath(run / "config.yaml"))
     return f"{_program('mnist-lstm')} fit --config {config} --ckpt_path last"
+
+
+def describe_write_error(error: BaseException, run: Path) -> str:
+    """Return which file of a run could not be written, and why, in one line; "" if that is not what happened."""
+    if not run.is_dir():
+        return f"{run}: the run's folder has been removed while the run was going on"
+    cause: BaseException | None = error
+    while cause is not None:  # what Lightning does when a run fails fails too, with less to say
+        if isinstance(cause, WriteError):
+            return str(cause)
+        cause = cause.__context__
+    if not isinstance(error, OSError) or error.errno not in (*FULL, errno.EROFS, errno.EIO):
+        return ""
+    # all other files are written by `mnist_lstm.files`, which names them
+    return f"{error.filename or f'TensorBoard files in {run}'}: cannot be written ({error.strerror or error})"
 
 
 def _program(name: str) -> str:

@@ -84,7 +84,8 @@ class Checkpoint:
     def check_resumable(self, data: Namespace, trainer: Namespace) -> int:
         """Return the steps trained so far; refuse a finished run, other images, and weights without a run's state."""
         try:
-            epochs = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            progress = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]
+            epochs, is_within_epoch = progress["processed"], progress["ready"] != progress["processed"]
             steps: int = self.content["global_step"]
         except (KeyError, TypeError) as error:
             raise InputError(f"{self.path}: holds weights but not the state of a run; it cannot be resumed") from error
@@ -94,6 +95,13 @@ class Checkpoint:
                 raise InputError(
                     f"{self.path}: was trained with --data.{name} {before} and cannot continue with {data[name]}: "
                     "its best accuracy is of other images; start a new run without --ckpt_path"
+                )
+        for name in ("batch_size", "other_hands", "no_digits") if is_within_epoch else ():
+            before = self.options["data"].get(name)
+            if self.options["data"] and before != data[name]:
+                raise InputError(
+                    f"{self.path}: was saved within an epoch with --data.{name} {before}, and the rest of it cannot be "
+                    f"trained with {data[name]}; resume with {before}, or from a checkpoint of an epoch's end"
                 )
         for unit, done, maximum in (("epochs", epochs, trainer.max_epochs), ("steps", steps, trainer.max_steps)):
             if maximum is not None and 0 <= maximum <= done:

@@ -27,9 +27,12 @@ from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckp
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import Explanations, HyperParameters, Pictures, writer_of
+from mnist_lstm.training.callbacks.within_epochs import WithinEpochs
 from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.history import write_origin
 from mnist_lstm.training.module import DigitClassifier
 from mnist_lstm.training.overhead import reduce_overhead
+from mnist_lstm.training.signals import Signals
 from mnist_lstm.training.threads import lacks_bfloat16, training_threads
 
 
@@ -53,13 +56,17 @@ def run_callbacks(
     validates: bool = True,
     pictures_every_n_epochs: int = 5,
     explain_every_n_epochs: int = 0,
+    checkpoint_every_n_steps: int = 0,
+    checkpoint_every_n_minutes: float = 0.0,
     resumed_from: Path | None = None,
+    signals: Signals | None = None,
     options: dict[str, Any] | None = None,
 ) -> list[Callback]:
     """Return the callbacks of a run in ``folder``, in any order with those of the user.
 
-    Pictures or explanations every 0 epochs are none. ``options`` go to TensorBoard's HPARAMS tab, beside those of
-    module and data module.
+    Pictures or explanations every 0 epochs are none. Checkpoints are saved after each epoch, and within epochs as asked
+    for: by steps, minutes (0: not by these), and ``signals`` that are being handled. ``options`` go to TensorBoard's
+    HPARAMS tab, beside those of module and data module.
     """
     callbacks: list[Callback] = []
     if logs:
@@ -70,7 +77,8 @@ def run_callbacks(
         # the best is saved first: the last must know the best score, which a resumed run continues from
         callbacks += [BestCheckpoint(folder / "checkpoints", resumed_from)] if validates else []
         callbacks += [LastCheckpoint(folder / "checkpoints")]
-    return callbacks
+    last = next((callback for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
+    return [*callbacks, WithinEpochs(last, checkpoint_every_n_steps, checkpoint_every_n_minutes, signals)]
 
 
 def fit(
@@ -88,19 +96,21 @@ def fit(
     A damaged state in it is an `InputError`, a loss that becomes infinite or NaN a `TrainingError`.
     """
     reduce_overhead(trainer, model)
+    if folder is not None and ckpt_path is not None and trainer.is_global_zero:
+        write_origin(folder, ckpt_path, steps_before)
     start = time.perf_counter()
-    curves = None
     try:
         with _cpu_threads(trainer, model, data):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # the disk may be what has failed
+            _draw_curves(trainer, folder)
         has_started = any(isinstance(c, TrainingMonitor) and c.has_started for c in trainer.callbacks)  # type: ignore[attr-defined]
-        if ckpt_path is None or has_started or isinstance(error, InputError):
+        may_be_damaged = isinstance(error, LookupError | TypeError | ValueError | AttributeError)
+        if ckpt_path is None or has_started or not may_be_damaged or isinstance(error, InputError):
             raise
         raise InputError(f"{ckpt_path}: the state of its run is damaged ({error!r})") from error
-    finally:
-        if folder is not None and trainer.is_global_zero:
-            curves = report.draw_curves(folder, f"{folder.parent.name}, {folder.name}")
+    curves = _draw_curves(trainer, folder)
     ours = (c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint | LastCheckpoint))
     kept = next((c for c in ours if c.best_model_path), None)
     score = kept.best_model_score if kept else None
@@ -135,6 +145,12 @@ def test_checkpoint(trainer: Trainer, data: MNISTDataModule, checkpoint: Path, a
     if writer is not None:
         report.write_test(writer, metrics, model.test_confusion.compute(), trainer.global_step)
     return float(metrics["test/acc"])
+
+
+def _draw_curves(trainer: Trainer, folder: Path | None) -> Path | None:
+    if folder is None or not trainer.is_global_zero:
+        return None
+    return report.draw_curves(folder, f"{folder.parent.name}, {folder.name}")
 
 
 @contextlib.contextmanager

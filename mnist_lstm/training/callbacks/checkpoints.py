@@ -10,12 +10,28 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
 from mnist_lstm.console import printable
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, WriteError
 from mnist_lstm.files import write
 from mnist_lstm.network.seal import open_whole
 
 
-class BestCheckpoint(ModelCheckpoint):
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint in a run's folder."""
+
+    saved_step = 0  # of the file
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        """Save, after all log lines: none gets lost for a run that is resumed from here."""
+        run = Path(filepath).parent.parent
+        if not run.is_dir():
+            raise WriteError(f"{run}: the run's folder has been removed while the run was going on")
+        for logger in trainer.loggers:
+            logger.save()
+        super()._save_checkpoint(trainer, filepath)
+        self.saved_step = trainer.global_step
+
+
+class BestCheckpoint(RunCheckpoint):
     """Keep ``best.ckpt``, the epoch with the highest validation accuracy, of those that are validated.
 
     A run resumed from a checkpoint writes to a folder of its own. It copies the best checkpoint so far, so that its
@@ -58,23 +74,31 @@ class BestCheckpoint(ModelCheckpoint):
         write(new, content)
         self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = score
+        self.current_score = state_dict["current_score"]
         self.best_k_models = {str(new): score}
 
 
-class LastCheckpoint(ModelCheckpoint):
-    """Keep ``last.ckpt``, the latest epoch; Lightning's ``save_last`` waits for a new best.
+class LastCheckpoint(RunCheckpoint):
+    """Keep ``last.ckpt``, the latest state; Lightning's ``save_last`` waits for a new best.
 
-    With ``check_val_every_n_epoch`` it is the latest of these epochs, and in the end the last.
+    It is saved after each epoch, with ``check_val_every_n_epoch`` after each of these and the last, and whenever
+    `save` is called.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dirpath=folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+        self.saves_epoch = False  # this epoch is saved in any case
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch that is due."""
         ends = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if ends or trainer.should_stop or is_validated(trainer):
+        if ends or trainer.should_stop or is_validated(trainer) or self.saves_epoch:
             super().on_train_epoch_end(trainer, pl_module)
+        self.saves_epoch = False
+
+    def save(self, trainer: Trainer) -> None:
+        """Save between two steps of an epoch."""
+        self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep nothing of the interrupted run."""
@@ -88,15 +112,20 @@ def is_validated(trainer: Trainer) -> bool:
 class ExactResume(Callback):
     """Resume a run as if it had not been interrupted, and by the options that are given now.
 
-    Checkpoints get the state of the random generators, which dropout and augmentation draw from. The options of the
-    optimizer and of the schedule are those of the module, not those that Lightning has restored from the checkpoint.
+    Checkpoints get the state of the random generators, which dropout and augmentation draw from, the sums since the
+    last log line, and the last value of each metric. The options of the optimizer and of the schedule are those of the
+    module, not those that Lightning has restored from the checkpoint.
     """
 
     def __init__(self) -> None:
         self._rng_state: dict[str, torch.Tensor] = {}
+        self._interval: dict[str, torch.Tensor] = {}
+        self._metrics: dict[str, torch.Tensor] = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the state of the random generators."""
+        """Add the state of the random generators, the sums and the metrics."""
+        checkpoint["metrics"] = {name: value.cpu() for name, value in trainer.callback_metrics.items()}
+        checkpoint["interval"] = pl_module.interval.state_dict()  # type: ignore[union-attr]
         checkpoint["rng_state"] = {"cpu": torch.get_rng_state()}
         if pl_module.device.type != "cpu":
             device = torch.get_device_module(pl_module.device)
@@ -105,9 +134,13 @@ class ExactResume(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the state until training starts."""
         self._rng_state = checkpoint.get("rng_state", {})
+        self._interval, self._metrics = checkpoint.get("interval", {}), checkpoint.get("metrics", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the options given now, then restore the generators."""
+        """Apply the options given now, then restore metrics, sums and generators."""
+        trainer.callback_metrics.update(self._metrics)
+        if self._interval:
+            pl_module.interval.load_state_dict(self._interval)  # type: ignore[union-attr]
         scheduler = trainer.lr_scheduler_configs[0].scheduler
         if isinstance(scheduler, LambdaLR):  # not while LearningRateFinder tries out its own
             (optimizer,) = trainer.optimizers
@@ -121,4 +154,4 @@ class ExactResume(Callback):
                 torch.set_rng_state(state.cpu())
             elif device == pl_module.device.type:
                 torch.get_device_module(pl_module.device).set_rng_state(state.cpu())
-        self._rng_state = {}
+        self._rng_state, self._interval, self._metrics = {}, {}, {}

@@ -76,7 +76,10 @@ class PlainProgress(Callback):
         self._epoch_start = self._last_line = time.monotonic()
         self._first_step = trainer.global_step
 
-    on_train_start = on_train_epoch_start  # a run resumed within an epoch does not start that epoch again
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: a run resumed within an epoch does not start that epoch again."""
+        self.on_train_epoch_start(trainer, pl_module)
+        self._first_step -= (trainer.fit_loop.batch_idx + 1) // trainer.accumulate_grad_batches
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int

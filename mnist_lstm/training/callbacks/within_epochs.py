@@ -1,0 +1,115 @@
+"""Save within an epoch, and end when a signal asks for it."""
+
+import contextlib
+import signal
+import sys
+import time
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mnist_lstm.console import printable
+from mnist_lstm.errors import InputError, Stopped
+from mnist_lstm.training import slurm
+from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
+from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.signals import REQUEUING, Signals
+
+
+class WithinEpochs(Callback):
+    """Save ``last.ckpt`` every N steps, every T minutes and when a signal asks for it; end when one asks for that.
+
+    This happens between two steps (`MNISTDataModule.between_steps`): Lightning's own place for it, after a batch, comes
+    before the step is logged. Runs on several devices, and with other data modules, are left to Lightning.
+
+    Args:
+        last: saves; None: nothing is saved.
+        every_n_steps: steps of the optimizer; 0: not by steps.
+        every_n_minutes: minutes since the last time it was saved here; 0: not by time.
+        signals: asked for what has been received; None: none.
+    """
+
+    def __init__(
+        self,
+        last: LastCheckpoint | None,
+        every_n_steps: int = 0,
+        every_n_minutes: float = 0.0,
+        signals: Signals | None = None,
+    ) -> None:
+        self._last = last
+        self._every_n_steps = every_n_steps
+        self._every_s = every_n_minutes * 60
+        self._signals = signals or Signals()
+        self._handling = contextlib.ExitStack()
+        self._listens = signals is not None
+        self._saved_at = 0.0
+        self._saved_step = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start to look at the clock and at signals."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.world_size > 1 or not isinstance(data, MNISTDataModule):
+            if self._every_n_steps or self._every_s:
+                raise InputError(
+                    "--checkpoint_every_n_steps, --checkpoint_every_n_minutes: are for one device and MNISTDataModule"
+                )
+            return
+        self._saved_at = time.monotonic()
+        data.between_steps = lambda: self._between_steps(trainer)
+        if self._listens:
+            self._handling.enter_context(self._signals.waiting())
+
+    def _between_steps(self, trainer: Trainer) -> None:
+        # one too many if a run is resumed right after validation within an epoch
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+        done = trainer.fit_loop.batch_idx + 1  # batches of this epoch
+        if done == 0 or done % trainer.accumulate_grad_batches:
+            return  # the epoch before has been saved at its end, or gradients are being summed up
+        step = trainer.global_step
+        by_steps = self._every_n_steps and step % self._every_n_steps == 0
+        by_time = self._every_s and time.monotonic() - self._saved_at >= self._every_s
+        asked = self._signals.ending or self._signals.saving
+        if self._last is not None and (by_steps or by_time or asked) and step != self._saved_step:
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            of_coming_batch, progress.is_last_batch = progress.is_last_batch, False
+            self._last.save(trainer)
+            progress.is_last_batch = of_coming_batch
+            self._saved_at, self._saved_step = time.monotonic(), step
+        self._answer(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have this epoch saved, if a signal has asked for it."""
+        if self._last is not None:
+            self._last.saves_epoch = bool(self._signals.ending or self._signals.saving)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do what was asked for during validation: the epoch before has been saved."""
+        if trainer.current_epoch:
+            self._answer(trainer)
+
+    def _answer(self, trainer: Trainer) -> None:
+        saving, self._signals.saving = self._signals.saving, None
+        where = f"step {trainer.global_step:,}, epoch {trainer.current_epoch + 1}"
+        if saving is not None:
+            what = "no checkpoint: they are switched off" if self._last is None else f"saved at {where}"
+            job = slurm.job()
+            if self._last is not None and job is not None and saving == getattr(signal, REQUEUING):
+                failure = slurm.requeue(job)
+                what += f"; job {job} could not be requeued: {failure}" if failure else f"; job {job} requeued"
+            print(f"mnist-lstm: {signal.Signals(saving).name}: {printable(what)}", file=sys.stderr, flush=True)
+        if self._signals.ending is not None:
+            raise Stopped(self._signals.ending)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop looking; end before the test, if asked to."""
+        self._release(trainer)
+        if self._signals.ending is not None:
+            raise Stopped(self._signals.ending)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Stop looking."""
+        self._release(trainer)
+
+    def _release(self, trainer: Trainer) -> None:
+        self._handling.close()
+        if isinstance(trainer.datamodule, MNISTDataModule):  # type: ignore[attr-defined]
+            trainer.datamodule.between_steps = lambda: None  # type: ignore[attr-defined]
