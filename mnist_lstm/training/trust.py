@@ -108,7 +108,9 @@ def _load(text: str) -> Any:
 
 
 def _check_size(text: str) -> None:
-    values, open_nodes, sizes = 0, [], {}  # type: int, list[tuple[str | None, int]], dict[str, int]
+    values = 0
+    open_nodes: list[tuple[str | None, int]] = []
+    sizes: dict[str | None, int] = {}  # of what has an anchor
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         before = values
         if isinstance(event, yaml.AliasEvent):
