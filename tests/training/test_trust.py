@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import lightning.pytorch  # noqa: F401 - its log keeps the stream of its import, which must outlive a test
 import pytest
 from conftest import Command, fail, succeed
 
