@@ -314,9 +314,10 @@ def archives_that_are_bombs() -> list[str]:
 
 
 @case
-def picture_that_is_a_FIFO() -> list[str]:  # noqa: N802
-    os.mkfifo("a.png")
-    return ["classify", "a.png"]
+def folder_with_a_FIFO() -> list[str]:  # noqa: N802
+    Path("folder").mkdir()
+    os.mkfifo("folder/a.png")
+    return ["classify", "folder"]
 
 
 @case
