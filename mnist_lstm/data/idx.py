@@ -60,6 +60,7 @@ def read_labels(path: Path) -> npt.NDArray[np.uint8]:
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read an IDX file into an array of the shape in its header."""
     with _open(path, MAX_BYTES) as (file, shape):
+        _check_expansion(path, shape)
         size = math.prod(shape)
         values = file.read(size + 1)
         if len(values) < size:
@@ -77,12 +78,7 @@ def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray
     with _open(path) as (file, shape):
         if len(shape) != 3:
             raise InputError(f"{path}: has shape {_by(shape)}; expected images, number x height x width")
-        # can only be true of a gzipped file: `_open` has compared the size of another with its header
-        if math.prod(shape) > MAX_EXPANSION * path.stat().st_size + CHUNK_BYTES:
-            raise InputError(
-                f"{path}: would grow more than {MAX_EXPANSION}-fold when unpacked, far more than pictures of digits; "
-                "if you trust it, unpack it first"
-            )
+        _check_expansion(path, shape)
         number, height, width = shape
         if height * width > MAX_PIXELS:
             raise InputError(f"{path}: has images of {height}x{width} pixels, more than the maximum of {MAX_PIXELS:,}")
@@ -94,6 +90,15 @@ def iterate_images(path: Path, limit: int | None = None) -> Iterator[npt.NDArray
             if len(values) < count * height * width:
                 raise _cut_short(path, shape, start * height * width + len(values))
             yield from np.frombuffer(values, dtype=np.uint8).reshape(count, height, width)
+
+
+def _check_expansion(path: Path, shape: tuple[int, ...]) -> None:
+    # can only be true of a gzipped file: `_open` has compared the size of another with its header
+    if math.prod(shape) > MAX_EXPANSION * path.stat().st_size + CHUNK_BYTES:
+        raise InputError(
+            f"{path}: would grow more than {MAX_EXPANSION}-fold when unpacked, far more than pictures of digits; "
+            "if you trust it, unpack it first"
+        )
 
 
 @contextlib.contextmanager

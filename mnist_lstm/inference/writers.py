@@ -57,7 +57,10 @@ def _csv(out: TextIO, names: list[str]) -> Writer:
     writer.writeheader()
 
     def write(source: "Source", prediction: "Prediction") -> None:
-        row = answer_fields(source, prediction) | {"file": printable(source.file)}
+        name = printable(source.file)
+        if name.startswith(("=", "+", "-", "@")):
+            name = f"./{name}"  # the same file, and no formula to a spreadsheet
+        row = answer_fields(source, prediction) | {"file": name}
         # the probabilities of several digits do not fit into one row; JSON has them
         if isinstance(prediction.digit, int):
             row |= zip(shares, row["probabilities"], strict=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from mnist_lstm.inference.classifier import Classifier
@@ -25,6 +26,8 @@ from mnist_lstm.serve.refusal import Refusal
 
 DESCRIPTION = "Reads handwritten digits in pictures, by an LSTM. Nothing that is sent is kept."
 ADVICE = "see /docs"
+GONE = 499
+"""Status, in the metrics alone, of a request whose client hung up before it was complete; nginx has coined it."""
 
 
 def make_app(classifier: Classifier, card: dict[str, Any], page: str) -> ASGIApp:
@@ -67,7 +70,8 @@ def make_app(classifier: Classifier, card: dict[str, Any], page: str) -> ASGIApp
     ) -> Response:
         """Read the digit in a picture; the answer is that of `mnist-lstm classify --format json`."""
         with gate.admit(), gate.hold() as held:
-            return _json(await reader.classify(await read_picture(request, held), split))
+            posted = await read_picture(request, held)
+            return _json(await _unless_gone(request, reader.classify(posted, split)))
 
     @app.post("/v1/explain", responses=schemas.REFUSALS | schemas.answered(schemas.Explanation), **picture)
     async def explain(
@@ -75,7 +79,8 @@ def make_app(classifier: Classifier, card: dict[str, Any], page: str) -> ASGIApp
     ) -> Response:
         """Show what the network does with a digit, row by row; the answer is that of `mnist-lstm explain`."""
         with gate.admit(), gate.hold() as held:
-            return _json(await reader.explain(await read_picture(request, held), gates))
+            posted = await read_picture(request, held)
+            return _json(await _unless_gone(request, reader.explain(posted, gates)))
 
     network = classifier.network
     model = schemas.Model(
@@ -117,6 +122,20 @@ def make_app(classifier: Classifier, card: dict[str, Any], page: str) -> ASGIApp
     return Frame(app, metrics)
 
 
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, bytes]) -> bytes:
+    """Return the result of some work for a request that has been read; cancel it when the client hangs up."""
+    answer = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # after the body comes nothing but the end of the connection
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientDisconnect
+    finally:
+        gone.cancel()
+        answer.cancel()
+
+
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
@@ -127,6 +146,10 @@ def _refuse_in_one_form(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refuse(_: Request, refusal: Refusal) -> Response:
         return Response(refusal.body(), refusal.status, refusal.headers(), "application/json")
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_is_gone(_: Request, gone: ClientDisconnect) -> Response:
+        return Response(status_code=GONE)  # nobody reads it; no failure of the server, whose output would fill with it
 
     @app.exception_handler(HTTPException)
     async def no_such_path(_: Request, error: HTTPException) -> Response:

@@ -73,8 +73,9 @@ def run(args: list[str]) -> int:
         card = load_card(checkpoint)
         page = build_page(classifier.network, card, one_of_each(), classifier.temperature, takes_photographs=True)
         app = make_app(classifier, card, page)
+        # warnings are of what strangers send
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=ENDING_SECONDS
+            app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=ENDING_SECONDS
         )
         host, port = listening.getsockname()[:2]
         if not ipaddress.ip_address(host).is_loopback:

@@ -97,6 +97,7 @@ class Reader:
             jobs = [await self.arrived.get()]
             while len(jobs) < TOGETHER and not self.arrived.empty():
                 jobs.append(self.arrived.get_nowait())
+            jobs = [job for job in jobs if not job.answer.done()]  # some clients have hung up, or run out of time
             for job, result in zip(jobs, await _in(self.decoder, self._decode, jobs), strict=True):
                 if isinstance(result, Writing):
                     job.writing = result
@@ -116,7 +117,7 @@ class Reader:
 
     async def _read_all(self) -> None:
         while True:
-            jobs = [job for job in await self._gather() if not job.answer.done()]  # some have run out of time
+            jobs = [job for job in await self._gather() if not job.answer.done()]
             if not jobs:
                 continue
             self.metrics.batch(len(jobs))

@@ -26,14 +26,16 @@ from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
 from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
-from mnist_lstm.training.options import check_options, runs_folder
+from mnist_lstm.training.options import check_options, check_single_process, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
 from mnist_lstm.training.signals import Signals
+from mnist_lstm.training.trust import restrict_configs
 
 
 def main(args: list[str], signals: Signals) -> None:
     """Run the command line, without the program's name; the first argument is the command."""
+    args = restrict_configs(args)
     with quiet_lightning():
         MNISTCLI(args, signals)
 
@@ -78,6 +80,8 @@ class MNISTCLI(ParsingCLI):
 
     def after_instantiate_classes(self) -> None:
         """Load the weights to validate, test or predict with; a resumed `fit` restores its whole state."""
+        if self.subcommand != "fit":
+            check_single_process(self.trainer, str(self.subcommand))
         if self.checkpoint is not None and self.subcommand != "fit":
             self.model.load_state_dict(self.checkpoint.content["state_dict"])
 

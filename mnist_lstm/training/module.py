@@ -15,6 +15,7 @@ from mnist_lstm.data.format import NO_DIGIT, SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.network.model import RowLSTM, check_shape
 from mnist_lstm.network.options import with_current_names
+from mnist_lstm.training.callbacks.chance import ChanceWarning
 from mnist_lstm.training.callbacks.checkpoints import ExactResume
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.data_module import Batch
@@ -81,8 +82,8 @@ class DigitClassifier(LightningModule):
         return logits
 
     def configure_callbacks(self) -> list[Callback]:
-        """Attach what each fit of this module needs: exact resume, and a check of the loss."""
-        return [ExactResume(), TrainingMonitor()]
+        """Attach what each fit of this module needs: exact resume, and checks of loss and accuracy."""
+        return [ExactResume(), TrainingMonitor(), ChanceWarning()]
 
     def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean loss, logits ``(N, 10)`` and labels ``(N,)`` of a batch."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
+from lightning.pytorch import Trainer
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.errors import InputError
@@ -31,7 +32,22 @@ COMMANDS = {
     "predict": "Classify the test images, or those of an IDX file, and print CSV lines.",
 }
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
+"""Lightning's precisions with weights in float32; the last three are former names of the first three."""
+
+CUSTOM_CLASSES = (
+    "Configs may come from anyone: they may name the callbacks, loggers, profilers, strategies, plugins and "
+    "accelerators of Lightning and of this project, and what is in torch.optim. --allow_custom_classes PACKAGE, on the "
+    "command line and for each package, lets them import and call anything in a package of yours. What a config names "
+    "may still write files and, with some loggers, send figures of the run to an address: read it first."
+)
+"""Part of each command's help."""
+
 PARSER_MESSAGES = {
+    r"Importing '([\w.]+)' is not allowed": (
+        "{0}: is none of the classes of Lightning, torch.optim and mnist_lstm that a config may name, and importing it "
+        "would run code; if you trust it, add --allow_custom_classes with its package"
+    ),
     r'Parser key "([\w.+]+)": .*Expected a dot import path string: (\S+)': (
         "--{0} {1}: no such class; give its name, such as EarlyStopping, or its import path"
     ),
@@ -41,6 +57,10 @@ PARSER_MESSAGES = {
 """What jsonargparse says, and what is printed."""
 
 
+MAX_MESSAGE = 2000
+"""Characters of a message: some repeat the whole value."""
+
+
 def check_options(options: Namespace) -> None:
     """Refuse options that need another network, another machine, or validation images."""
     model, trainer = options.model, options.trainer
@@ -48,6 +68,11 @@ def check_options(options: Namespace) -> None:
         raise InputError(
             f"--model.input_size {model.input_size} --model.num_classes {model.num_classes}: digits here have {SIZE} "
             f"pixels per row and {len(CLASS_NAMES)} classes"
+        )
+    if trainer.precision is not None and str(trainer.precision) not in PRECISIONS:
+        raise InputError(
+            f"--trainer.precision {trainer.precision}: images are float32 here, and so must the weights be; take "
+            "32-true or bf16-mixed, or 16-mixed on a GPU"
         )
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     available["gpu"] = any(available.values())
@@ -63,6 +88,13 @@ def check_options(options: Namespace) -> None:
         )
 
 
+def check_single_process(trainer: Trainer, command: str) -> None:
+    """Refuse several processes: each would write answers of its own, and some images would be read twice."""
+    processes = trainer.num_devices * trainer.num_nodes
+    if processes > 1:
+        raise InputError(f"{command} runs on one device, not {processes}: give --trainer.devices 1 and no num_nodes")
+
+
 def runs_folder(options: Namespace) -> Path:
     """Return the folder of all runs."""
     return Path(options.trainer.default_root_dir or ".").expanduser() / "runs"
@@ -76,8 +108,8 @@ def explain_parser_error(message: str, known: list[str]) -> str:
         for pattern, text in PARSER_MESSAGES.items():
             found = re.search(pattern, message)
             if found:
-                return text.format(*found.groups())
-        return message
+                return text.format(*found.groups())[:MAX_MESSAGE]
+        return message[:MAX_MESSAGE]
     option = unknown[1]
     name = option.removeprefix("--model.")
     if name in RENAMED:

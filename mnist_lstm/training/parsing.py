@@ -15,7 +15,7 @@ from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
 from mnist_lstm.training.data_module import MNISTDataModule
 from mnist_lstm.training.module import DigitClassifier
-from mnist_lstm.training.options import COMMANDS, TRAINER_DEFAULTS, explain_parser_error, runs_folder
+from mnist_lstm.training.options import COMMANDS, CUSTOM_CLASSES, TRAINER_DEFAULTS, explain_parser_error, runs_folder
 from mnist_lstm.training.resume import Checkpoint, insert_after_configs
 from mnist_lstm.training.slurm import requeued_checkpoint
 
@@ -31,7 +31,7 @@ class ParsingCLI(LightningCLI):
         strict: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
         usage = "mnist-lstm {} [-h] [--config FILE] [OPTION ...]"
         commands = {
-            command: strict | {"description": description, "usage": usage.format(command)}
+            command: strict | {"description": f"{description}\n\n{CUSTOM_CLASSES}", "usage": usage.format(command)}
             for command, description in COMMANDS.items()
         }
         super().__init__(
