@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mnist_lstm.inference.sources import Source
 
 PART_ROWS = 10_000
+TEXTS = ("file", "message")
 PART = re.compile(r"part-\d{5,}\.parquet")
 
 
@@ -88,7 +89,7 @@ class ParquetOutput:
 
     def write(self, source: "Source", prediction: "Prediction") -> None:
         """Take a row, and write those since the last part if they are enough."""
-        self._rows.append({name: _encodable(value) for name, value in answer_fields(source, prediction).items()})
+        self._rows.append(_to_row(source, prediction))
         if len(self._rows) == PART_ROWS:
             self._write_part()
 
@@ -115,9 +116,16 @@ def _part(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
-def _encodable(value: Any) -> Any:
-    """Escape what UTF-8 has no bytes for: in names of files that are no text."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+def to_table(answers: "Iterable[tuple[Source, Prediction]]", *, split: bool = False) -> "pa.Table":
+    """Return answers as an Arrow table with the columns of ``--format json``."""
+    return pa.Table.from_pylist([_to_row(*answer) for answer in answers], _schema(split))
+
+
+def _to_row(source: "Source", prediction: "Prediction") -> dict[str, Any]:
+    fields = answer_fields(source, prediction)
+    # UTF-8 has no bytes for what is no text in names of files
+    text = {name: value.encode(errors="backslashreplace").decode() for name, value in fields.items() if name in TEXTS}
+    return fields | text
 
 
 def _schema(split: bool) -> Any:

@@ -1,5 +1,6 @@
 """Read pictures one by one from files, folders, array files and standard input."""
 
+import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -136,6 +137,15 @@ def read(files: Iterable[File | Source], limit: int | None = None) -> Iterator[S
             yield from file.error(error)
         except (OSError, ValueError) as error:
             yield from file.error(unreadable(error))
+
+
+def read_content(name: str, content: bytes) -> Iterator[Source]:
+    """Read the pages of a picture file whose bytes are at hand, as `read` does."""
+    file = File(name)
+    try:
+        yield from _read_pages(file, io.BytesIO(content), None)
+    except InputError as error:
+        yield from file.error(error)
 
 
 def _read_pages(file: File, opened: BinaryIO, limit: int | None) -> Iterator[Source]:

@@ -138,7 +138,7 @@ def test_a_text_cut_anywhere_is_continued(command: Command, kind: str, monkeypat
     assert command(*args(kind, "whole", "--split"))[0] == 0
     whole = Path("whole").read_bytes()
     rows = [0, *(end for end in range(1, len(whole) + 1) if whole[end - 1 : end] == b"\n")]
-    cuts = sorted({*rows, *(end - 1 for end in rows[1:]), *(end + 3 for end in rows[:-1]), len(whole) // 2})
+    cuts = sorted({0, 3, *rows[-2:], *(end - 1 for end in rows[-3:]), rows[-2] + 3, len(whole) // 2})
     for cut in cuts:
         Path("cut").write_bytes(whole[:cut])
         assert command(*args(kind, "cut", "--split", "--resume"))[0] == 0, cut
@@ -207,7 +207,7 @@ def test_other_folders_are_not_continued(command: Command, monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks")
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_two_processes_do_not_write_one_output(command: Command, kind: str) -> None:
     os.mkfifo("pipe")  # nobody writes into it, so the first command waits
     np.save("a.npy", draw(7))
