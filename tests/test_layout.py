@@ -39,6 +39,7 @@ ONLY_IN = {
     "torchvision": {"data"},
     "sklearn": {"data"},
     "onnxruntime": {"inference"},
+    "pyarrow": {"inference"},
     "matplotlib": {"plots", "explain", "lessons", "training"},
     "fastapi": {"serve"},
     "uvicorn": {"serve"},

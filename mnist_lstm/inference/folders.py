@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from mnist_lstm.console import printable
 
@@ -14,42 +14,64 @@ SUFFIXES = (
 MAX_ENDINGS = 8  # named in a note; the other files are counted together
 
 
-def find_pictures(folder: str, recursive: bool) -> tuple[dict[str, OSError | None], str]:
-    """Return the picture files in a folder, sorted by name, and a note on the files that are not pictures.
+def find_pictures(
+    folder: str,
+    recursive: bool,
+    note: Callable[[str], None] = lambda text: None,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> Iterator[tuple[str, OSError | None]]:
+    """Yield the picture files in a folder, sorted by path, with "/" between names, on every system.
 
-    Each path comes with None, or is that of a subfolder and comes with the reason why it cannot be read. Links and
-    special files are skipped, so nothing outside of the folder is read; hidden files and folders are not even counted.
-    Raises `OSError` if the folder itself cannot be read.
+    Each path comes with None, or is that of a subfolder and comes with the reason why it cannot be read. Only names of
+    folders that are being read are in memory. Links and special files are skipped, so nothing outside of the folder is
+    read; hidden files and folders are not even counted.
+
+    Args:
+        folder: its path.
+        recursive: read its subfolders as well.
+        note: is called at the end with what is skipped, if anything is.
+        wanted: returns whether a file is to be found, by its path within the folder.
+
+    Raises:
+        OSError: the folder itself cannot be read.
     """
-    found: dict[str, OSError | None] = {}
+    top = folder if folder.endswith(("/", os.sep)) else f"{folder}/"
     endings: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    left = [folder]
+    left = [top]  # what is to come, the next one last; folders end in "/"
     while left:
         path = left.pop()
+        if path != top and not path.endswith("/"):
+            yield path, None
+            continue
+        found: list[str] = []
         try:
             with os.scandir(path) as entries:
-                inside = [entry for entry in entries if not entry.name.startswith(".")]
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_symlink() or getattr(entry, "is_junction", bool)():  # junctions: Windows, Python 3.12
+                        others["link"] += 1
+                    elif entry.is_dir(follow_symlinks=False):
+                        if recursive:
+                            found.append(f"{entry.path}/")
+                        else:
+                            others["subfolder"] += 1
+                    elif not entry.is_file(follow_symlinks=False):
+                        others["special file"] += 1
+                    elif not entry.name.lower().endswith(SUFFIXES):
+                        # os.path for "a." as well
+                        endings[os.path.splitext(entry.name)[1].lower() or "no ending"] += 1  # noqa: PTH122
+                    elif wanted(entry.path[len(top) :]):
+                        found.append(entry.path)
         except OSError as error:
-            if path == folder:
+            if path == top:
                 raise
-            found[path] = error
+            yield path[:-1], error
             continue
-        for entry in inside:
-            if entry.is_symlink() or getattr(entry, "is_junction", bool)():  # junctions: Windows, Python 3.12
-                others["link"] += 1
-            elif entry.is_dir(follow_symlinks=False):
-                if recursive:
-                    left.append(entry.path)
-                else:
-                    others["subfolder"] += 1
-            elif not entry.is_file(follow_symlinks=False):
-                others["special file"] += 1
-            elif entry.name.lower().endswith(SUFFIXES):
-                found[entry.path] = None
-            else:
-                endings[os.path.splitext(entry.name)[1].lower() or "no ending"] += 1  # noqa: PTH122 - also "a."
-    return dict(sorted(found.items())), _note(endings, others)
+        left += sorted(found, reverse=True)
+    if endings or others:
+        note(_note(endings, others))
 
 
 def _note(endings: Counter[str], others: Counter[str]) -> str:

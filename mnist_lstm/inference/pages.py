@@ -6,6 +6,7 @@ TIFF and PDF files may have several pages. Of an animation, the first frame is r
 import contextlib
 import io
 import struct
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,8 @@ from mnist_lstm.inference.pdf import open_pdf
 from mnist_lstm.inference.read import MAX_BYTES, Picture, from_image, open_image, reason, too_many_bytes, unreadable
 
 MAX_PAGES = 1000
+ALL = range(sys.maxsize)
+"""Indices of all pages."""
 NEW_SUBFILE_TYPE, NO_PAGE = 254, 1 | 4  # a TIFF tag, and its flags of a preview and of a mask of another page
 
 
@@ -55,9 +58,9 @@ def read_pages(path: str | Path, limit: int | None = None) -> Iterator[Image.Ima
 
 
 def iterate_pages(
-    file: str | Path | BinaryIO, limit: int | None = None
+    file: str | Path | BinaryIO, limit: int | None = None, wanted: range = ALL
 ) -> Generator[tuple[int | None, Picture | InputError]]:
-    """Read the pages of a picture file one by one, ``limit`` at most, each as `read_picture` does.
+    """Read the pages of a picture file one by one, those ``wanted`` of the first ``limit``, as `read_picture` does.
 
     Yields the index of each page, from 0, or None in a file of one page; and the page, or why it cannot be read. An
     `InputError` is raised if the whole file cannot be read; it does not name the file.
@@ -75,14 +78,16 @@ def iterate_pages(
             head = file.read(64)
             file.seek(0)
             if head.lstrip().startswith(b"%PDF-"):
-                number, images = stack.enter_context(open_pdf(file, MAX_PAGES if limit is None else limit))
+                last = wanted.stop if limit is None else min(limit, wanted.stop)
+                wanted = range(wanted.start, min(last, MAX_PAGES), wanted.step)
+                number, images = stack.enter_context(open_pdf(file, wanted))
             else:
                 image = open_image(file)
                 places = _tiff_pages(file) if image.format == "TIFF" else [0]
-                number, images = len(places), _frames(image, places[:limit])
+                number, images = len(places), _frames(image, places[wanted.start : limit : wanted.step])
             if number > MAX_PAGES and (limit is None or limit > MAX_PAGES):
                 raise InputError(f"has more than the maximum of {MAX_PAGES:,} pages; --limit N reads the first N")
-            for index, page in enumerate(images):
+            for index, page in zip(wanted, images, strict=False):
                 yield (None if number == 1 else index), page if isinstance(page, InputError) else _read(page)
     except InputError:
         raise

@@ -27,15 +27,16 @@ LIMITS = f"{MAX_SECONDS} s and {MAX_BYTES // 2**20:,} MiB of memory"
 
 
 @contextlib.contextmanager
-def open_pdf(file: BinaryIO, limit: int) -> Iterator[tuple[int, Iterator[Image.Image | InputError]]]:
-    """Open a PDF file; yield its number of pages, and up to ``limit`` of them as RGB images.
+def open_pdf(file: BinaryIO, wanted: range) -> Iterator[tuple[int, Iterator[Image.Image | InputError]]]:
+    """Open a PDF file; yield its number of pages, and those with the indices ``wanted`` as RGB images.
 
     In place of a page that cannot be drawn comes the reason.
     """
     if importlib.util.find_spec("pypdfium2") is None:
         raise missing("a PDF file")
+    indices = wanted.start, wanted.stop, wanted.step
     # -P: the modules beside the program must not take the place of others with their names
-    program = [sys.executable, "-P", str(RENDERER), *map(str, (limit, SIDE, MAX_SECONDS, MAX_BYTES))]
+    program = [sys.executable, "-P", str(RENDERER), *map(str, (SIDE, MAX_SECONDS, MAX_BYTES, *indices))]
     with contextlib.ExitStack() as stack:
         try:
             file.fileno()
@@ -55,7 +56,7 @@ def open_pdf(file: BinaryIO, limit: int) -> Iterator[tuple[int, Iterator[Image.I
             raise InputError("is a damaged PDF file")
         if not first:
             raise InputError(f"is a PDF file that cannot be opened within {LIMITS}")
-        yield int(first), _receive(renderer.stdout, min(int(first), limit))
+        yield int(first), _receive(renderer.stdout, len(range(int(first))[slice(*indices)]))
 
 
 def _receive(pipe: IO[bytes], number: int) -> Iterator[Image.Image | InputError]:

@@ -2,7 +2,8 @@
 
 Writes ``damaged``, ``password`` or the number of pages as a line; then for each page the line ``damaged``, or a line
 with width, height and bytes per row, and the rows in RGB. It ends at once if one page takes too long, or if all need
-too much memory. The arguments are the number of pages to draw, pixels on the longer side, seconds per page, and bytes.
+too much memory. The arguments are pixels on the longer side, seconds per page, bytes, and which pages to draw:
+start, stop and step.
 """
 
 import contextlib
@@ -13,8 +14,8 @@ import sys
 import pypdfium2
 
 
-def main(limit: int, side: int, seconds: int, memory: int) -> None:
-    """Draw up to ``limit`` pages."""
+def main(side: int, seconds: int, memory: int, *wanted: int) -> None:
+    """Draw the pages ``slice(*wanted)``."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C ends it while a page is drawn as well
     with contextlib.suppress(ImportError, OSError, ValueError):  # Windows, or a lower limit is in force
         import resource
@@ -27,7 +28,7 @@ def main(limit: int, side: int, seconds: int, memory: int) -> None:
         _write(b"password" if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD else b"damaged")
         return
     _write(b"%d" % len(document))
-    for index in range(min(limit, len(document))):
+    for index in range(len(document))[slice(*wanted)]:
         faulthandler.dump_traceback_later(seconds, exit=True)
         try:
             page = document[index]

@@ -1,9 +1,11 @@
 """Read pictures one by one from files, folders, array files and standard input."""
 
+import io
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,8 +20,9 @@ from mnist_lstm.errors import InputError
 from mnist_lstm.inference.arrays import FLAT, by, channels_first, from_array
 from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.folders import find_pictures
-from mnist_lstm.inference.pages import iterate_pages
+from mnist_lstm.inference.pages import ALL, iterate_pages
 from mnist_lstm.inference.read import too_large, unreadable
+from mnist_lstm.inference.shard import Shard
 
 STDIN = "-"
 
@@ -40,75 +43,136 @@ class Source:
         return printable(self.file if self.index is None else f"{self.file}[{self.index}]")
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file whose pictures are to be read: which ones, by index, of several pages or images."""
+
+    file: str
+    wanted: range = ALL  # starts beyond its step only where a file is read on
+
+    def error(self, reason: Exception) -> "Iterator[Source]":
+        """Yield the reason why the whole file cannot be read, unless another shard does."""
+        if 0 in self.wanted:
+            yield Source(self.file, message=str(reason))
+        elif self.wanted.start >= self.wanted.step:
+            yield Source(self.file, self.wanted.start, message=str(reason))
+
+
 def expand(
-    names: list[str], *, recursive: bool = False, note: Callable[[str], None] = lambda text: None
-) -> list[str | Source]:
-    """Replace each folder by the picture files in it, sorted by name; with ``recursive``, also in its subfolders.
+    names: list[str],
+    *,
+    recursive: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+    shard: Shard | None = None,
+) -> Iterator[File | Source]:
+    """Replace each folder by the picture files in it, sorted by path; with ``recursive``, also in its subfolders.
 
     A folder without pictures, or that cannot be read, becomes a `Source` with the reason. ``note`` is called with a
     line about each folder in which something is skipped; see `find_pictures`.
+
+    With a ``shard``, files in a folder belong to it by their paths within the folder. Of a file that is named itself,
+    its pages or images do. What cannot be found is then an `InputError`: one machine may lack what others see.
     """
-    files: list[str | Source] = []
     for name in names:
+        if shard is not None and not Path(name).exists():
+            raise _not_everywhere(name, "no such file")
         try:
             if name == STDIN or not Path(name).is_dir():
-                files.append(name)
+                yield File(name) if shard is None else File(name, shard.indices(Path(name).name))
                 continue
-            pictures, skipped = find_pictures(name, recursive)
+            found = 0
+
+            def wanted(path: str) -> bool:
+                nonlocal found
+                found += 1
+                return shard is None or shard.has(path)
+
+            for path, failure in find_pictures(name, recursive, partial(_note_skipped, note, name), wanted):
+                if failure is None:
+                    yield File(path)
+                elif shard is None:
+                    found += 1
+                    yield Source(path, message=str(unreadable(failure)))
+                else:
+                    raise _not_everywhere(path, str(unreadable(failure)))
         except OSError as error:
-            files.append(Source(name, message=str(unreadable(error))))
+            if shard is not None:
+                raise _not_everywhere(name, str(unreadable(error))) from error
+            yield Source(name, message=str(unreadable(error)))
             continue
-        if skipped:
-            note(f"{printable(name)}: {skipped}")
-        for path, failure in pictures.items():
-            files.append(path if failure is None else Source(path, message=str(unreadable(failure))))
-        if not pictures:
-            files.append(Source(name, message="contains no picture files"))
-    return files
+        if not found:
+            if shard is not None:
+                raise _not_everywhere(name, "contains no picture files")
+            yield Source(name, message="contains no picture files")
 
 
-def read(files: list[str | Source], limit: int | None = None) -> Iterator[Source]:
+def _note_skipped(note: Callable[[str], None], name: str, skipped: str) -> None:
+    note(f"{printable(name)}: {skipped}")
+
+
+def _not_everywhere(name: str, reason: str) -> InputError:
+    return InputError(f"{printable(name)}: {reason}; with --shard, every machine must see the same files")
+
+
+def read(files: Iterable[File | Source], limit: int | None = None) -> Iterator[Source]:
     """Read the files from `expand`, up to ``limit`` pictures or pages of each; yield unreadable ones as well."""
     for file in files:
         if isinstance(file, Source):
             yield file
             continue
         try:
-            if file == STDIN:
+            if file.file == STDIN:
                 if sys.stdin is None:
                     raise InputError("standard input is closed")
                 yield from _read_pages(file, sys.stdin.buffer, limit)
                 continue
-            with open(file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
+            with open(file.file, "rb") as opened:  # noqa: PTH123 - twice as fast as Path.open, for thousands of files
                 # a pipe can be read only once: it is not checked for an array file
-                images = _array_file(opened, Path(file), limit) if opened.seekable() else None
+                images = _array_file(opened, Path(file.file), limit) if opened.seekable() else None
                 if images is None:
                     yield from _read_pages(file, opened, limit)
                     continue
             yield from _read_images(file, images)
         except InputError as error:
-            yield Source(file, message=str(error))
+            yield from file.error(error)
         except (OSError, ValueError) as error:
-            yield Source(file, message=str(unreadable(error)))
+            yield from file.error(unreadable(error))
 
 
-def _read_pages(file: str, opened: BinaryIO, limit: int | None) -> Iterator[Source]:
-    for index, page in iterate_pages(opened, limit):
-        yield Source(file, index, message=str(page)) if isinstance(page, InputError) else Source(file, index, *page)
+def read_content(name: str, content: bytes) -> Iterator[Source]:
+    """Read the pages of a picture file whose bytes are at hand, as `read` does."""
+    file = File(name)
+    try:
+        yield from _read_pages(file, io.BytesIO(content), None)
+    except InputError as error:
+        yield from file.error(error)
 
 
-def _read_images(file: str, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
+def _read_pages(file: File, opened: BinaryIO, limit: int | None) -> Iterator[Source]:
+    for index, page in iterate_pages(opened, limit, file.wanted):
+        if isinstance(page, InputError):
+            yield Source(file.file, index, message=str(page))
+        else:
+            yield Source(file.file, index, *page)
+
+
+def _read_images(file: File, images: Iterator[npt.NDArray[Any]]) -> Iterator[Source]:
     index = -1
     try:
         for index, array in enumerate(images):
+            if index not in file.wanted:
+                continue
             try:
-                yield Source(file, index, *from_array(array))
+                yield Source(file.file, index, *from_array(array))
             except InputError as error:
-                yield Source(file, index, message=str(error))
+                yield Source(file.file, index, message=str(error))
     except InputError as error:
         # a file that is cut short: the images before the break have been yielded
-        message = str(error).removeprefix(f"{Path(file)}: ")
-        yield Source(file, None if index < 0 else index + 1, message=message)
+        reason = InputError(str(error).removeprefix(f"{Path(file.file)}: "))
+        if index < 0:
+            yield from file.error(reason)
+        elif index + 1 in file.wanted:
+            yield Source(file.file, index + 1, message=str(reason))
 
 
 def _array_file(opened: BinaryIO, path: Path, limit: int | None) -> Iterator[npt.NDArray[Any]] | None:

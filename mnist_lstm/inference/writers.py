@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from mnist_lstm.inference.classifier import Prediction
     from mnist_lstm.inference.sources import Source
 
+SHARES = [f"p{digit}" for digit in range(10)]
+CSV_COLUMNS = ["file", "index", "digit", "probability", "status", "message", *SHARES]
+CSV_HEADER = ",".join(CSV_COLUMNS) + "\n"
+
 Writer = Callable[["Source", "Prediction"], None]  # writes the answer for one picture
 
 
@@ -46,15 +50,14 @@ def answer_fields(source: "Source", prediction: "Prediction") -> dict[str, Any]:
     return {"file": source.file, "index": source.index, **fields, **boxes}
 
 
-def _json(out: TextIO, names: list[str]) -> Writer:
+def json_rows(out: TextIO) -> Writer:
+    """Write one JSON object per line."""
     return lambda source, prediction: print(json.dumps(answer_fields(source, prediction)), file=out)
 
 
-def _csv(out: TextIO, names: list[str]) -> Writer:
-    shares = [f"p{digit}" for digit in range(10)]
-    columns = ["file", "index", "digit", "probability", "status", "message", *shares]
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+def csv_rows(out: TextIO) -> Writer:
+    """Write rows that belong below `CSV_HEADER`."""
+    writer = csv.DictWriter(out, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
 
     def write(source: "Source", prediction: "Prediction") -> None:
         name = printable(source.file)
@@ -63,11 +66,20 @@ def _csv(out: TextIO, names: list[str]) -> Writer:
         row = answer_fields(source, prediction) | {"file": name}
         # the probabilities of several digits do not fit into one row; JSON has them
         if isinstance(prediction.digit, int):
-            row |= zip(shares, row["probabilities"], strict=True)
+            row |= zip(SHARES, row["probabilities"], strict=True)
         writer.writerow({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()})
 
     return write
 
 
-WRITERS: dict[str, Callable[[TextIO, list[str]], Writer]] = {"table": _table, "json": _json, "csv": _csv}
+def _csv(out: TextIO, names: list[str]) -> Writer:
+    out.write(CSV_HEADER)
+    return csv_rows(out)
+
+
+WRITERS: dict[str, Callable[[TextIO, list[str]], Writer]] = {
+    "table": _table,
+    "json": lambda out, names: json_rows(out),
+    "csv": _csv,
+}
 """By format: takes the output and the names of the pictures, as far as they are known; writes the header."""

@@ -21,7 +21,7 @@ from PIL import Image
 
 from mnist_lstm.data import mnist_files
 from mnist_lstm.data.datasets import load_sklearn_digits
-from mnist_lstm.inference import cli, load_classifier
+from mnist_lstm.inference import batches, load_classifier
 from mnist_lstm.inference.classifier import PRETRAINED
 
 PHOTOS = REPOSITORY.parent / "shared" / "photos"
@@ -436,7 +436,7 @@ def test_many_pictures_keep_their_order_and_use_all_threads(command: Command, mo
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    monkeypatch.setattr(cli, "MAX_WAIT_S", 60)  # full batches, on a slow machine as well
+    monkeypatch.setattr(batches, "MAX_WAIT_S", 60)  # full batches, on a slow machine as well
     code, out, _ = command("classify", "many.npy", "--format", "csv")
     assert code == 0
     table = list(csv.DictReader(io.StringIO(out)))

@@ -22,11 +22,13 @@ def make(*names: str) -> None:
 
 
 def found(folder: str, recursive: bool = False) -> list[str]:
-    return list(find_pictures(folder, recursive)[0])
+    return [path for path, _ in find_pictures(folder, recursive)]
 
 
 def note(folder: str, recursive: bool = False) -> str:
-    return find_pictures(folder, recursive)[1]
+    notes: list[str] = []
+    list(find_pictures(folder, recursive, notes.append))
+    return "".join(notes)
 
 
 def test_recursive_reads_subfolders_sorted_by_path() -> None:
@@ -83,7 +85,7 @@ def test_unreadable_subfolder_is_reported() -> None:
         first, second = expand(["a"], recursive=True)
     finally:
         Path("a/b").chmod(0o700)
-    assert first == "a/1.png"
+    assert first.file == "a/1.png"
     assert second.message == "cannot be read (Permission denied)"
 
 
@@ -92,13 +94,13 @@ def test_subfolder_that_vanishes_is_reported(monkeypatch: pytest.MonkeyPatch) ->
     scandir = os.scandir
 
     def vanished(path: str) -> object:
-        if path != "a":
+        if path != "a/":
             raise FileNotFoundError(2, "No such file or directory", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", vanished)
     first, second = expand(["a"], recursive=True)
-    assert first == "a/1.png"
+    assert first.file == "a/1.png"
     assert (second.file, second.message) == ("a/b", "cannot be read (No such file or directory)")
 
 
