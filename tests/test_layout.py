@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "serve": {"errors", "console", "files", "data", "network", "inference", "explain", "page"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "lessons"},
+    "sweep": {"errors", "console", "files", "plots", "training"},
+    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "lessons", "sweep"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -38,9 +39,11 @@ ONLY_IN = {
     "torchvision": {"data"},
     "sklearn": {"data"},
     "onnxruntime": {"inference"},
-    "matplotlib": {"plots", "explain", "lessons", "training"},
+    "matplotlib": {"plots", "explain", "lessons", "training", "sweep"},
     "fastapi": {"serve"},
     "uvicorn": {"serve"},
+    "optuna": {"sweep"},
+    "sqlalchemy": {"sweep"},
 }
 """Libraries that only some folders may import."""
 
