@@ -63,6 +63,9 @@ class FitOptions(ParsingCLI):
         self.max_epochs: int | None = options.trainer.max_epochs
         self._check([])
 
+    def _set_seed(self) -> None:
+        """Draw nothing."""
+
     def instantiate_classes(self) -> None:
         """Build nothing."""
 
