@@ -54,15 +54,15 @@ examples:
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
+    "sweep": "mnist_lstm.sweep.cli",
     "classify": "mnist_lstm.inference.cli",
     "explain": "mnist_lstm.explain.cli",
     "page": "mnist_lstm.page.cli",
     "export": "mnist_lstm.export.cli",
     "serve": "mnist_lstm.serve.cli",
-    "sweep": "mnist_lstm.sweep.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
-"""Commands without Lightning, and the modules that run them."""
+"""Commands without Lightning's parser, and the modules that run them."""
 
 COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 
