@@ -19,7 +19,9 @@ def draw_history(complete: Points, pruned: Points, metric: str, title: str) -> F
     better = min if metric.endswith("loss") else max
     numbers = [number for number, _ in complete]
     best = [better(value for _, value in complete[: index + 1]) for index in range(len(complete))]
-    axis.step(numbers, best, where="post", color=GREEN, label="best so far")
+    if best:
+        last = max(number for points in (complete, pruned) for number, _ in points)
+        axis.step([*numbers, last], [*best, best[-1]], where="post", color=GREEN, label="best so far")
     if metric.endswith("loss") and best:
         axis.set_yscale("log")
     finish(axis, xlabel="trial", ylabel=metric, title=title)
@@ -33,5 +35,6 @@ def draw_importances(importances: Mapping[str, float], title: str) -> Figure:
     ordered = sorted(importances.items(), key=lambda item: item[1])
     bars = axis.barh([name for name, _ in ordered], [share for _, share in ordered], color=BLUE)
     axis.bar_label(bars, fmt="%.2f", padding=3)
-    axis.set(xlim=(0, 1.1), xlabel="importance", title=title)
+    axis.set(xlim=(0, 1.1), xlabel="importance")
+    figure.suptitle(title)  # in the middle of the figure: names of options take half of its width
     return figure

@@ -166,7 +166,7 @@ class Results:
         figure.savefig(folder / "history.png", dpi=100)
         importances = self._importances()
         if importances:
-            figure = draw_importances(importances, f"{self.title}; importance of options for {self.metric}")
+            figure = draw_importances(importances, f"{self.title}, importance for {self.metric}")
             figure.savefig(folder / "importance.png", dpi=100)
 
     def _importances(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ from mnist_lstm.data import datasets
 from mnist_lstm.errors import TrainingError
 from mnist_lstm.sweep import worker
 from mnist_lstm.sweep.plan import ERROR, RUN, counting
+from mnist_lstm.sweep.study import retry_killed
 from mnist_lstm.training.module import DigitClassifier
 
 SPACE = """
@@ -48,8 +49,8 @@ def study_of(name: str = "space") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=f"sqlite:///sweeps/{name.removesuffix('.seeds')}/study.db")
 
 
-def fake_training(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float | BaseException]) -> list[list[str]]:
-    """Replace the runs of `fit` by losses, one for each run in order; returns their arguments."""
+def fake_training(monkeypatch: pytest.MonkeyPatch, losses: dict[int, Any]) -> list[list[str]]:
+    """Replace the runs of `fit` by losses, errors and functions to call, by run; returns the runs' arguments."""
     calls: list[list[str]] = []
 
     def run_trial(args: list[str], on_start: Any, on_validation: Any) -> None:
@@ -57,6 +58,8 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float | Bas
         loss = losses.get(len(calls), 0.5)
         if isinstance(loss, BaseException):
             raise loss
+        if callable(loss):
+            loss = loss()
         for step in range(3):
             if on_validation({"val/loss": loss + 1 - step / 2, "val/acc": 0.5}):
                 return
@@ -163,6 +166,44 @@ def test_a_worker_that_is_asked_to_end_gives_its_trial_back(
     fake_training(monkeypatch, {})
     succeed(sweep, "--trials=1", "--seeds=0")
     assert [trial.state for trial in study_of().trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_trial_that_others_have_taken_is_dropped(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> float:
+        study = study_of()  # of a worker that has heard nothing of this one
+        study.tell(0, state=TrialState.FAIL)
+        retry_killed(study, study.trials[0])
+        return 0.1
+
+    fake_training(monkeypatch, {1: lose})
+    out, _ = succeed(sweep, "--trials=2", "--seeds=0", "--grace=77")
+    assert "trial 0: others heard nothing of this worker for 77 s, and have taken it" in out
+    assert [trial.state.name for trial in study_of().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert study_of().trials[1].params == study_of().trials[0].params
+    assert study_of().best_value == 0.5
+
+
+def test_a_trial_whose_worker_never_gave_a_sign_of_life_is_retried(
+    sweep: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_training(monkeypatch, {})
+    monkeypatch.setattr(worker, "POLL_S", 0.2)
+    succeed(sweep, "--trials=1", "--seeds=0")
+    study_of().ask()  # and is killed
+    succeed(sweep, "--trials=2", "--seeds=0", "--grace=1")
+    assert [trial.state.name for trial in study_of().trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_results_are_not_overwritten(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_training(monkeypatch, {2: 0.4})
+    succeed(sweep, "--trials=1", "--seeds=0")
+    Path("sweeps/space/study.db").unlink()  # begin again, under the same name
+    out, _ = succeed(sweep, "--trials=1", "--seeds=0")
+    assert "results     sweeps/space/1-trials-1" in out
+    assert not list(Path("sweeps/space").glob(".results*"))
+    succeed(sweep, "--trials=1", "--seeds=0", "--output=mine")
+    assert Path("mine/best.yaml").is_file()
+    assert "--output mine: is not empty" in fail(sweep, "--trials=1", "--seeds=0", "--output=mine")
 
 
 def test_no_trial_starts_after_the_time(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:

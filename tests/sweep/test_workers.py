@@ -118,7 +118,7 @@ def close(study: optuna.Study) -> None:
 
 def test_two_workers_with_sqlite_of_which_one_is_killed() -> None:
     url = sqlite_url(Path("study.db"))
-    with workers(2, "--trials=6", "--grace=12", f"--storage={url}") as (first, second):
+    with workers(2, "--trials=6", "--grace=24", f"--storage={url}") as (first, second):
         study = load(url, "space")
         killed = kill_in_mid_trial(study, first)
         output, _ = second.communicate(timeout=300)
