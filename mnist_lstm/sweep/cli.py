@@ -59,9 +59,11 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: list[str]) -> int:
     """Work on a sweep with the arguments after ``sweep``; return 0, or 128 + the number of the signal that ended it."""
-    if not args or args[0] in ("-h", "--help"):
-        parser().print_help(sys.stdout if args else sys.stderr)
-        return 0 if args else 2
+    if not args:
+        parser().print_help(sys.stderr)
+        return 2
+    if args[0] in ("-h", "--help"):
+        parser().parse_args(["--help"])
     if args[0].startswith("-"):
         raise InputError(f"name the search space before {args[0]}: mnist-lstm sweep SPACE.yaml {args[0]} ...")
     file = Path(args[0]).expanduser()
