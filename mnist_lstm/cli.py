@@ -20,6 +20,7 @@ Train an LSTM to read handwritten digits row by row, and use it.
 
 commands:
   fit        train a classifier, then test its best checkpoint
+  sweep      search for good options of fit, with any number of workers
   validate   print a checkpoint's accuracy on the validation images
   test       print a checkpoint's accuracy on the test images
   predict    classify the test images, or those of an IDX file, as CSV lines
@@ -42,6 +43,7 @@ examples:
   mnist-lstm fit --config configs/cpu.yaml
   mnist-lstm fit --config configs/cpu.yaml --model.hidden_size 64 --trainer.max_epochs 3
   mnist-lstm fit --config configs/cpu.yaml --ckpt_path last --trainer.max_epochs 24
+  mnist-lstm sweep configs/spaces/recipe.yaml --trials 30 --config configs/cpu.yaml
   mnist-lstm test --ckpt_path best
   mnist-lstm classify seven.jpg
   mnist-lstm explain seven.jpg
@@ -54,6 +56,7 @@ examples:
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 OWN_COMMANDS = {
+    "sweep": "mnist_lstm.sweep.cli",
     "classify": "mnist_lstm.inference.cli",
     "explain": "mnist_lstm.explain.cli",
     "page": "mnist_lstm.page.cli",
@@ -62,7 +65,7 @@ OWN_COMMANDS = {
     "verify": "mnist_lstm.verify.cli",
     "lesson": "mnist_lstm.lessons.cli",
 }
-"""Commands without Lightning, and the modules that run them."""
+"""Commands without Lightning's parser, and the modules that run them."""
 
 COMMANDS = (*LIGHTNING_COMMANDS, *OWN_COMMANDS)
 

@@ -25,7 +25,11 @@ MAY_IMPORT = {
     "serve": {"errors", "console", "files", "data", "network", "inference", "explain", "page"},
     "lessons": {"errors", "console", "files", "data", "network", "plots"},
     "training": {"errors", "console", "files", "data", "network", "plots", "explain"},
-    "cli": {"errors", "console", "training", "inference", "explain", "page", "export", "serve", "verify", "lessons"},
+    "sweep": {"errors", "console", "files", "plots", "training"},
+    "cli": {
+        *{"errors", "console", "training", "inference", "explain", "page", "export", "serve", "verify", "lessons"},
+        "sweep",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -40,9 +44,11 @@ ONLY_IN = {
     "sklearn": {"data"},
     "onnxruntime": {"inference"},
     "pyarrow": {"inference"},
-    "matplotlib": {"plots", "explain", "lessons", "training"},
+    "matplotlib": {"plots", "explain", "lessons", "training", "sweep"},
     "fastapi": {"serve"},
     "uvicorn": {"serve"},
+    "optuna": {"sweep"},
+    "sqlalchemy": {"sweep"},
 }
 """Libraries that only some folders may import."""
 

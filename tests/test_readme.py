@@ -16,6 +16,8 @@ from mnist_lstm.lessons import MODULES
 from mnist_lstm.lessons import cli as lesson
 from mnist_lstm.page import cli as page
 from mnist_lstm.serve import cli as serve
+from mnist_lstm.sweep import cli as sweep
+from mnist_lstm.sweep.space import read_space
 from mnist_lstm.training import cli as lightning_cli
 from mnist_lstm.training import parsing
 from mnist_lstm.verify import cli as verify
@@ -100,6 +102,10 @@ def test_every_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> 
             main(args)
     elif args[0] in PARSERS:
         PARSERS[args[0]].parser().parse_args(args[1:])
+    elif args[0] == "sweep":
+        assert read_space(Path(args[1]))
+        _, of_fit = sweep.parser().parse_known_args(args[2:])
+        assert main(["fit", *of_fit]) == 0
     elif args == ["lesson"]:
         assert main(args) == 2  # shows the lessons
     elif args[0] == "lesson":
@@ -133,6 +139,12 @@ def test_every_option_of_a_script_exists(
     text = capsys.readouterr().out
     for word in words:
         assert not word.startswith("--") or re.search(rf"{word}\b", text), word
+
+
+def test_every_search_space_is_in_the_readme_of_sweeps() -> None:
+    spaces = list((REPOSITORY / "configs" / "spaces").glob("*.yaml"))
+    assert spaces
+    assert all(f"[`{space.name}`]" in TEXTS["mnist_lstm/sweep/README.md"] for space in spaces)
 
 
 def test_every_lesson_is_in_the_readme() -> None:

@@ -1,0 +1,1 @@
+"""Search for good options of `fit` with Optuna, by any number of workers."""
