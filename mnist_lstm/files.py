@@ -89,9 +89,12 @@ def refuse_existing(path: Path, option: str) -> None:
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """Make a temporary folder in ``parent``; remove it with all that is in it."""
     remove_leftovers(parent)
-    folder = parent / _temporary_name()
-    folder.mkdir()
-    lock = _lock(folder)
+    while True:
+        (folder := parent / _temporary_name()).mkdir()
+        lock = _lock(folder)
+        if lock is None or folder.exists():  # else another process took it for a leftover, before it was locked
+            break
+        os.close(lock)
     try:
         yield folder
     finally:
@@ -108,7 +111,7 @@ def remove_leftovers(folder: Path) -> None:
                 continue
             is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
             lock = _lock(Path(entry.path)) if is_file or is_folder else None
-            if lock is None and sys.platform != "win32":
+            if lock is None and (is_folder or sys.platform != "win32"):
                 continue
             if is_folder:
                 shutil.rmtree(entry.path, ignore_errors=True)
@@ -119,8 +122,7 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(lock)
 
 
-_remove_leftovers_once = functools.cache(remove_leftovers)
-"""For many files in one folder."""
+_remove_leftovers_once = functools.cache(remove_leftovers)  # for many files in one folder
 
 
 @contextlib.contextmanager
@@ -193,8 +195,7 @@ class _File(io.FileIO):
             raise WriteError(f"{self._shown}: cannot be written ({error.strerror or error}{amount})") from error
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a full disk, a quota, and a limit on the size of files."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit on the size of files
 
 
 def _link(temporary: Path, path: Path) -> None:

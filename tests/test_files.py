@@ -84,8 +84,6 @@ def test_a_written_file_replaces_a_link_and_leaves_what_it_points_to() -> None:
 
 LIMITED = """
 import resource, sys
-import subprocess
-import sys
 from pathlib import Path
 from mnist_lstm.files import open_new, write
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -110,8 +108,6 @@ def test_a_file_that_does_not_fit_is_named_and_the_one_of_before_stays(how: str,
 
 
 KILLED = """
-import os, signal
-import subprocess
 import sys
 from pathlib import Path
 from mnist_lstm.files import open_new, scratch_folder

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-hostile = pytest.importorskip("hostile", reason="needs the extra onnx")
+pytest.importorskip("onnx", reason="needs the extra onnx")
+import hostile
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, to measure a process")
 
-MAX_SECONDS = 15.0  # of the processor; imports take 3 to 7 of them
+MAX_SECONDS = 15.0  # of the processor: 10, and imports take 3 to 7
 MAX_WAITING = 120.0  # of the clock: a busy machine is no fault of the command
 MAX_MIB = 1024  # all of the process, of which imports take 650 to 800
 QUICK = ("config with a class path", "checkpoint with code", "picture with pages without end")

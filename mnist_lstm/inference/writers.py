@@ -61,7 +61,7 @@ def csv_rows(out: TextIO) -> Writer:
 
     def write(source: "Source", prediction: "Prediction") -> None:
         name = printable(source.file)
-        if name.startswith(("=", "+", "-", "@")):
+        if name != "-" and name.startswith(("=", "+", "-", "@")):
             name = f"./{name}"  # the same file, and no formula to a spreadsheet
         row = answer_fields(source, prediction) | {"file": name}
         # the probabilities of several digits do not fit into one row; JSON has them

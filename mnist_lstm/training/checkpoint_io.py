@@ -23,6 +23,9 @@ class DurableCheckpointIO(TorchCheckpointIO):
     Trainer(plugins=[DurableCheckpointIO()])
     """
 
+    def __init__(self) -> None:
+        self._written: set[Path] = set()
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write or replace a checkpoint with its digest; the file before ``last.ckpt`` is kept as ``previous.ckpt``.
 
@@ -47,6 +50,12 @@ class DurableCheckpointIO(TorchCheckpointIO):
             path.parent.mkdir(parents=True, exist_ok=True)
         seal(buffer)
         write(path, buffer.getbuffer(), path.with_name("previous.ckpt") if path.name == "last.ckpt" else None)
+        self._written.add(path.absolute())
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file that this process has written, and no other: a stranger's checkpoint may name any path."""
+        if Path(path).absolute() in self._written:
+            Path(path).unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None

@@ -102,9 +102,9 @@ class MNISTCLI(ParsingCLI):
         callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
         plugins = given["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            plugins.append(DurableCheckpointIO())
-        options: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins}
+        if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            raise InputError("--trainer.plugins: checkpoints are written by mnist-lstm itself; leave CheckpointIO out")
+        options: dict[str, Any] = {"callbacks": callbacks, "plugins": [*plugins, DurableCheckpointIO()]}
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             progress, has_bar = progress_callbacks(given["enable_progress_bar"], str(self.subcommand))
             callbacks += progress
@@ -155,6 +155,12 @@ class MNISTCLI(ParsingCLI):
         try:
             path = self.checkpoint.path if self.checkpoint else None
             result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)
+            if torch.distributed.is_initialized():
+                # only the first process tests
+                torch.distributed.barrier()
+                torch.distributed.destroy_process_group()
+            if folder is not None:
+                self._summarise(title, result)
         except Stopped as stop:
             raise Stopped(stop.number, self._how_to_resume()) from None
         except (OSError, WriteError) as error:
@@ -165,15 +171,6 @@ class MNISTCLI(ParsingCLI):
         except SystemExit:  # how Lightning ends an interrupted run
             print(self._how_to_resume(), file=sys.stderr)
             raise
-        if torch.distributed.is_initialized():
-            # only the first process tests
-            torch.distributed.barrier()
-            torch.distributed.destroy_process_group()
-        if folder is not None:
-            try:
-                self._summarise(title, result)
-            except Stopped as stop:
-                raise Stopped(stop.number, self._how_to_resume()) from None
 
     def _how_to_resume(self) -> str:
         """Return how to go on with this run after it has been stopped."""

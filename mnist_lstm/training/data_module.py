@@ -1,5 +1,6 @@
 """`MNISTDataModule`: from the arrays of a data set to batches on the device."""
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,15 @@ class MNISTDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=is_cuda and not self.on_device,
             collate_fn=_identity,
+            worker_init_fn=_ignore_signals,
         )
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave signals to the main process: those for the whole group would end the worker before the run is saved."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _identity(batch: Any) -> Any:

@@ -38,7 +38,7 @@ def read_scalars(run: Path, names: tuple[str, ...]) -> tuple[Scalars, str]:
             return _finish(scalars), f"the steps before {end:,}: {run} has no TensorBoard files"
         for name, points in logged.items():
             scalars[name] = [point for point in points if point[0] < end] + scalars[name]
-        origin = _read_origin(run)
+        origin = read_origin(run)
         if origin is None:
             return _finish(scalars), ""
         checkpoint, steps = origin
@@ -61,7 +61,8 @@ def _read(run: Path, names: tuple[str, ...]) -> Scalars:
     return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in known}
 
 
-def _read_origin(run: Path) -> tuple[Path, int] | None:
+def read_origin(run: Path) -> tuple[Path, int] | None:
+    """Return the checkpoint that a run resumes, if any, and the steps before it."""
     try:
         origin: Any = json.loads((run / ORIGIN).read_text(encoding="utf-8"))
         return Path(os.path.normpath(run / str(origin["checkpoint"]))), int(origin["steps"])

@@ -39,7 +39,8 @@ CUSTOM_CLASSES = (
     "Configs may come from anyone: they may name the callbacks, loggers, profilers, strategies, plugins and "
     "accelerators of Lightning and of this project, and what is in torch.optim. --allow_custom_classes PACKAGE, on the "
     "command line and for each package, lets them import and call anything in a package of yours. What a config names "
-    "may still write files and, with some loggers, send figures of the run to an address: read it first."
+    "may still write, overwrite and remove files and, with some loggers, send what a run has to an address: read it "
+    "before you run it."
 )
 """Part of each command's help."""
 

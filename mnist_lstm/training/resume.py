@@ -16,6 +16,7 @@ from mnist_lstm.files import find_checkpoint, list_runs
 from mnist_lstm.network.checkpoint import OTHER_OPTIONS, read_checkpoint
 from mnist_lstm.network.options import NetworkOptions, network_part
 from mnist_lstm.training.data_module import BATCH_OPTIONS
+from mnist_lstm.training.history import read_origin
 
 KEPT = ("last", "best", "previous")
 """Checkpoints that `fit` keeps; ``previous`` is the last before the last."""
@@ -31,7 +32,7 @@ class Checkpoint:
         name: a file, or last or best: of the run whose ``config.yaml`` is given, else of the newest run.
         runs: folder of the runs.
         configs: paths of the configs that are given.
-        to_resume: if the file of a run is missing or damaged, take the newest whole one of the same run, and say so.
+        to_resume: if the file of a run is missing or damaged, take the newest whole one of it, and say so.
             Only to continue a training: to test or use another network than the one that was asked for would be wrong.
     """
 
@@ -129,9 +130,16 @@ def _run_of(name: str, newest: list[Path]) -> Path | None:
 
 
 def _newest_whole(folder: Path | None) -> tuple[Path, dict[str, Any]] | None:
-    """Return the checkpoint that has been trained for most steps, and its content; None if none is whole."""
+    """Return the checkpoint that has been trained for most steps, and its content; None if none is whole.
+
+    The one that the run itself resumed counts too: a run that is killed early may have no other.
+    """
+    files = [] if folder is None else [folder / f"{name}.ckpt" for name in KEPT]
+    while folder is not None and (origin := read_origin(folder.parent)) and origin[0] not in files:
+        files.append(origin[0])
+        folder = origin[0].parent
     found, most = None, -1
-    for path in [folder / f"{name}.ckpt" for name in KEPT] if folder is not None else ():
+    for path in files:
         with contextlib.suppress(InputError):
             content = read_checkpoint(path)
             step = content.get("global_step")

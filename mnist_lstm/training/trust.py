@@ -28,6 +28,13 @@ ALLOWED = [
 ]
 """What a config may name. Nothing in these modules runs code that it is given as text, or loads a pickle."""
 
+DENIED = [
+    "lightning.fabric.plugins.precision.utils",  # imports what it is told to
+    "lightning.pytorch.callbacks.OnExceptionCheckpoint",  # removes the file that it has the name of
+    "lightning.pytorch.callbacks.on_exception_checkpoint",
+]
+"""What it may not, of these: the longer entry counts."""
+
 MAX_BYTES = 2**20  # of a config; one with all options has 4 kB
 MAX_DEPTH = 32  # of lists and dictionaries in one another
 MAX_VALUES = 5_000  # after its aliases are followed
@@ -56,9 +63,11 @@ def restrict_configs(args: list[str]) -> list[str]:
     for package in given.allow_custom_classes:
         if not all(part.isidentifier() for part in package.split(".")):
             raise InputError(f"{OPTION} {package}: name a package or module, such as my_callbacks")
+        if package.split(".")[0] == "jsonargparse":
+            raise InputError(f"{OPTION} {package}: is what reads the configs, and cannot be named in them")
     # LightningCLI would also read configs from the network
     jsonargparse.set_parsing_settings(
-        import_path_denylist=["*"],
+        import_path_denylist=["*", *DENIED],
         import_path_allowlist=ALLOWED + given.allow_custom_classes,
         instantiate_subclass_spec_in_any=False,
         config_read_mode_fsspec_enabled=False,
@@ -102,7 +111,7 @@ _load_yaml = jsonargparse.get_loader("yaml")
 
 def _load(text: str) -> Any:
     """Load YAML that is neither deep nor, with its aliases followed, large."""
-    if any(sign in text for sign in "[{&\n"):  # else it is a single value
+    if any(sign in text for sign in "[{&:?-\n\r"):  # else it is a single value
         _check_size(text)
     return _load_yaml(text)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,9 +72,11 @@ def _find(name: str) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, files in os.walk(path):
+    closed: list[OSError] = []
+    for folder, folders, files in os.walk(path, onerror=closed.append):
         folders.sort()
         yield from (Path(folder, file) for file in sorted(files) if file.endswith(".ckpt") or file in MD5)
+    yield from (Path(error.filename) for error in closed)
 
 
 def _verify(path: Path) -> str:
@@ -82,8 +85,16 @@ def _verify(path: Path) -> str:
     Raises:
         InputError: it is missing, special, damaged or something else.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: {'is not a regular file' if os.path.lexists(path) else 'no such file'}")
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            list(path.iterdir())  # why it was not searched
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is not a regular file")
     if path.name in MD5:
         try:
             check_md5(path, MD5[path.name])

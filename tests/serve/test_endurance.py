@@ -116,6 +116,7 @@ def test_sigterm_is_obeyed_while_clients_hang_up(server: Server) -> None:
     for thread in load.threads:
         thread.join()
     assert load.errors == []
+    assert len(load.counts) == 5, "every kind of client was there"
     assert min(load.counts.values()) >= 1
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
@@ -140,6 +141,7 @@ def test_good_answers_stay_right_and_memory_stays_flat(server: Server) -> None:
     print(json.dumps({"minutes": MINUTES, **load.counts, "wrong": len(load.errors), "files": files}))
     print("MiB held, twenty times:", [round(each) for each in held])
     assert load.errors == []
+    assert len(load.counts) == 5, "every kind of client was there"
     assert max(held[4:]) - np.median(held[2:5]) <= MAX_MIB
     assert files < 100
     assert ask(port, "/healthz").status == 200

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Command, fail, succeed
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from test_cli_fit import LOGGED, RUNS, assert_same_weights, load, stop_after
 
 from mnist_lstm.errors import InputError, TrainingError, WriteError
@@ -216,6 +216,8 @@ def test_50_kills_inside_of_a_checkpoints_writing_lose_nothing(tmp_path: Path) -
         process = start(f"--ckpt_path={newest}", temporary=temporary)
         _, err = process.communicate()
         assert process.returncode == 0, err
+        assert inside >= 25
+        assert whole >= 50
         last = DIGITS / "version_50/checkpoints/last.ckpt"
         assert_equal(load(last), load(reference / "149.ckpt"))
         assert temporary_files(Path("runs")) == []
@@ -247,21 +249,6 @@ def assert_same(ours: Any, theirs: Any) -> None:
         assert torch.equal(ours, theirs)
     else:
         assert ours == theirs
-
-
-class DeleteRun(Callback):
-    """Delete the folder of the run after its first epoch."""
-
-    def on_train_epoch_end(self, trainer, pl_module) -> None:
-        if trainer.current_epoch == 0:
-            shutil.rmtree(RUNS / "version_0")
-
-
-def test_a_run_whose_folder_is_deleted_meanwhile_still_keeps_its_checkpoints(fit: Command) -> None:
-    callback = '--trainer.callbacks+={"class_path": "test_durable.DeleteRun"}'
-    out, _ = succeed(fit, callback, "--trainer.max_epochs=3", "--trainer.logger=false")
-    assert "test accuracy" in out
-    assert read_checkpoint(checkpoints() / "last.ckpt")["epoch"] == 2
 
 
 def test_runs_lie_in_odd_places_and_among_many_others(fit: Command, command: Command) -> None:

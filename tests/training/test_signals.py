@@ -51,7 +51,7 @@ def test_a_signal_after_the_last_step_says_how_to_test(fit: Command) -> None:
 
 @pytest.mark.usefixtures("trained")
 def test_sigterm_ends_other_commands_at_once(command: Command, archives: Path) -> None:
-    data = ("--data.archives", archives, "--ckpt_path=best")
+    data = ("--data.archives", archives, "--ckpt_path=best", "--allow_custom_classes=test_signals")
     callback = '{"class_path": "test_signals.SendInTest"}'
     code, out, err = command("test", *data, f"--trainer.callbacks+={callback}")
     assert (code, out) == (143, "")

@@ -23,7 +23,7 @@ class RunCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         """Save, after all log lines: none gets lost for a run that is resumed from here."""
         run = Path(filepath).parent.parent
-        if not run.is_dir():
+        if trainer.is_global_zero and not run.is_dir():
             raise WriteError(f"{run}: the run's folder has been removed while the run was going on")
         for logger in trainer.loggers:
             logger.save()

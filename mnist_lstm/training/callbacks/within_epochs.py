@@ -100,10 +100,10 @@ class WithinEpochs(Callback):
             raise Stopped(self._signals.ending)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop looking; end before the test, if asked to."""
+        """Stop looking; do what the last validation was asked for, and end before the test, if asked to."""
         self._release(trainer)
-        if self._signals.ending is not None:
-            raise Stopped(self._signals.ending)
+        if self._listens:
+            self._answer(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Stop looking."""
