@@ -16,6 +16,7 @@ from mnist_lstm.sweep.space import Options, Space, describe, suggest
 from mnist_lstm.sweep.storage import open_storage, reachable, shown, sqlite_url
 from mnist_lstm.sweep.study import join
 from mnist_lstm.sweep.worker import Worker
+from mnist_lstm.training.trust import restrict_configs
 
 SWEEPS = Path("sweeps")
 
@@ -40,7 +41,7 @@ class Sweep:
     ) -> None:
         self.own, self.space, self.name, self.url = own, space, name, url
         self.metric = f"val/{own.metric}"
-        self.fit = FitOptions(of_fit)
+        self.fit = FitOptions(restrict_configs(["fit", *of_fit])[1:])
         self.fit.check_space(space, file, self.metric)
         if url is not None:
             shown(url)  # an error before anything runs
