@@ -6,8 +6,7 @@ left of the temporary one is removed by the next that writes into that folder. A
 and stays.
 
 Written otherwise are standard output; TensorBoard's event files, which grow while a run goes on (each record has a
-checksum, and readers stop before one that is cut short); `classify`'s rows, which a killed run leaves to be continued;
-and files in the system's folder for temporary ones.
+checksum); `classify`'s rows, which a killed run leaves to be continued; and files in the system's temporary folder.
 """
 
 import contextlib

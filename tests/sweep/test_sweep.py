@@ -156,6 +156,8 @@ def test_a_worker_that_is_asked_to_end_gives_its_trial_back(
 
     monkeypatch.setattr(DigitClassifier, "on_train_start", on_train_start)
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:  # as in the background of a shell
+        pytest.skip("this process ignores it")
     ended, _, err = sweep("--trials=1", "--seeds=0")
     assert ended == code
     assert signal.getsignal(number) == before
