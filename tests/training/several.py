@@ -34,6 +34,7 @@ class Record(Callback):
         self.losses: list[float] = []
         self.images: list[list[float]] = []  # of each step, the images' sums, in order of size
         self.shares: list[int] = []
+        self.starts_anew = True
         self._folder = folder
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
@@ -44,7 +45,7 @@ class Record(Callback):
         self.shares.append(len(sums))
         if trainer.global_step == 5 and processes.rank() == processes.count() - 1:
             os.kill(os.getpid(), signal.SIGUSR1)
-        if trainer.global_step == 7 and processes.rank() == 0:
+        if trainer.global_step == 7 and processes.rank() == 0 and self.starts_anew:
             shutil.copy(self._folder / "checkpoints/last.ckpt", self._folder / "within.ckpt")
 
 
@@ -59,6 +60,7 @@ def train(count: int, folder: Path, checkpoint: Path | None = None, **options: A
     """Train two epochs with augmentation; return what was recorded, and the metrics."""
     seed_everything(0, verbose=False)
     data, record, signals = MNISTDataModule("digits", batch_size=BATCH_SIZE, augment=True), Record(folder), Signals()
+    record.starts_anew = checkpoint is None
     model = DigitClassifier(hidden_size=16, num_layers=2, **options)
     callbacks = run.run_callbacks(folder, logs=False, signals=signals)
     with signals.handled(saves=True):
