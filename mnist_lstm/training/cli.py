@@ -188,14 +188,16 @@ class MNISTCLI(ParsingCLI):
 
     def _how_to_resume(self) -> str:
         """Return how to go on with this run after it has been stopped."""
-        last = self.run_folder / "checkpoints" / "last.ckpt" if self.run_folder else None
-        if self.run_folder is not None and last is not None and last.is_file():
+        # the first of several processes has made the folder
+        saved = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+        last = Path(saved.dirpath) / "last.ckpt" if self.run_folder and saved and saved.dirpath else None
+        if last is not None and last.is_file():
             options, trainer = self.config.fit.trainer, self.trainer
             if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
                 best = last.with_name("best.ckpt")
                 tested = os.path.relpath(best if best.is_file() else last)
                 return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
-            return f"resume with: {report.resume_command(self.run_folder)}"
+            return f"resume with: {report.resume_command(last.parent.parent)}"
         if self.checkpoint is not None:
             return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
         return "no checkpoint had been saved"

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mnist_lstm.data import datasets, drawn
 from mnist_lstm.data.format import normalise
@@ -248,6 +248,7 @@ class MNISTDataModule(LightningDataModule):
             raise RuntimeError(f"call setup() before asking for the {part} batches")
         images = self._parts[part]
         count = processes.count()
+        sampler: Sampler[int]
         if shuffle:
             batch_size, sampler = self.hparams["batch_size"], ShuffledSampler(len(images), self._shuffling)
         else:

@@ -13,7 +13,12 @@ from mnist_lstm.training import processes
 
 
 def mean_loss(
-    logits: Tensor, labels: Tensor, no_digit_weight: float = 0.0, label_smoothing: float = 0.0, *, is_share: bool = False
+    logits: Tensor,
+    labels: Tensor,
+    no_digit_weight: float = 0.0,
+    label_smoothing: float = 0.0,
+    *,
+    is_share: bool = False,
 ) -> Tensor:
     """Return the loss of a batch: ``(N, num_classes)`` and ``(N,)`` to a scalar.
 
@@ -48,9 +53,10 @@ def loss_with_no_digits(
     is_digit = labels != NO_DIGIT
     if counts is None:
         counts = torch.stack([is_digit.sum(), (~is_digit).sum()]).clamp(min=1)
-    digits = F.cross_entropy(
-        logits, labels, ignore_index=NO_DIGIT, label_smoothing=label_smoothing, reduction="sum"
-    ) / counts[0]
+    digits = (
+        F.cross_entropy(logits, labels, ignore_index=NO_DIGIT, label_smoothing=label_smoothing, reduction="sum")
+        / counts[0]
+    )
     divergence = -logits.log_softmax(dim=1).mean(dim=1) - math.log(logits.shape[1])  # (N,)
     return digits + weight * (divergence * ~is_digit).sum() / counts[1]
 

@@ -14,8 +14,13 @@ def quiet_lightning() -> Iterator[None]:
 
     And the traceback of TensorBoard's thread when the disk is full.
     """
-    tips = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
-    tips += ("Initializing distributed", "distributed_backend=")  # the command prints the processes in one line
+    tips = (
+        "Tip: For seamless cloud",
+        "TPU available",
+        "to estimate number of stepping batches",
+        "Initializing distributed",  # the command says it in one line
+        "distributed_backend=",
+    )
 
     def is_useful(record: logging.LogRecord) -> bool:
         return not any(text in record.getMessage() for text in tips)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from mnist_lstm.errors import InputError
 from mnist_lstm.training import processes, report

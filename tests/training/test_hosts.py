@@ -58,12 +58,12 @@ def start(hosts: tuple[str, str], *args: str) -> list[Any]:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
         torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint={ADDRESSES[0]}:29400", f"--local-addr={address}"]
         # by name, torchrun would take either namespace for the same host
-        torchrun += [f"--rdzv-conf=is_host={address == ADDRESSES[0]},join_timeout=60"]
+        torchrun += [f"--rdzv-conf=is_host={address == ADDRESSES[0]},join_timeout=60,read_timeout=5"]
         configs = [f"--config={REPOSITORY}/configs/{name}.yaml" for name in ("cpu", "ddp")]
         fit = ["-m", "mnist_lstm", "fit", *configs, "--data.dataset=digits", "--model.hidden_size=16"]
-        output = Path(f"{address}.log").open("w")
         command = ["ip", "netns", "exec", host, *torchrun, *fit, "--checkpoint_every_n_steps=5", *args]
-        agents.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+        with Path(f"{address}.log").open("w") as output:
+            agents.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
     return agents
 
 

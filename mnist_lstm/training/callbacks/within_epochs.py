@@ -14,7 +14,6 @@ from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
 from mnist_lstm.training.data_module import MNISTDataModule
 from mnist_lstm.training.signals import REQUEUING, Signals
 
-
 LOOK_EVERY_S = 1.0
 """Seconds between two looks of several processes at what they have been asked for: they wait for each other."""
 
