@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 
-from mnist_lstm.console import printable
+from mnist_lstm.console import is_first_of_host, printable
 from mnist_lstm.errors import InputError, Stopped, TrainingError, WriteError
 
 USAGE = """\
@@ -101,7 +101,8 @@ def main(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except Stopped as stop:
-        print(f"mnist-lstm: {printable(str(stop))}", file=sys.stderr)
+        if is_first_of_host():
+            print(f"mnist-lstm: {printable(str(stop))}", file=sys.stderr)
         return 128 + stop.number
     except SystemExit as stop:
         # Lightning turns an interruption into an exit, so that it can end the run in order
@@ -134,10 +135,11 @@ def _run_lightning(args: list[str]) -> int:
 def _explain(error: Exception) -> int:
     # Lightning's error for bad options; it can only be raised where Lightning has been imported
     lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
-    if isinstance(error, (TrainingError, WriteError)):
-        return _complain(str(error), 1)
-    if isinstance(error, (InputError, getattr(lightning, "MisconfigurationException", InputError))):
-        return _complain(str(error), 2)
+    bad_input = (InputError, getattr(lightning, "MisconfigurationException", InputError))
+    if isinstance(error, (TrainingError, *bad_input)):
+        code = 1 if isinstance(error, (TrainingError, WriteError)) else 2
+        # several processes have the same options, files and losses
+        return _complain(str(error), code) if is_first_of_host() else code
     requirement = re.search(r"Requirement '([^']+)' not met", str(error))  # Lightning's words
     if requirement:
         return _complain(f"this needs {requirement[1]}, which is not installed: pip install '{requirement[1]}'", 2)

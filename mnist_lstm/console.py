@@ -1,5 +1,6 @@
-"""What goes to the terminal: printable text and progress bars."""
+"""What goes to the terminal: printable text and progress bars, and which of several processes prints."""
 
+import os
 import sys
 from collections.abc import Collection, Iterator
 from typing import TypeVar
@@ -22,3 +23,14 @@ def track(items: Collection[Item], description: str) -> Iterator[Item]:
     from rich.progress import track as rich_track
 
     yield from rich_track(items, description, console=Console(stderr=True), transient=True)
+
+
+def is_first_of_host() -> bool:
+    """Return whether this process speaks for its host: of those that Lightning, torchrun or srun has started there."""
+    return os.environ.get("SLURM_LOCALID" if is_srun() else "LOCAL_RANK", "0") == "0"
+
+
+def is_srun() -> bool:
+    """Return whether srun has started this process; Lightning takes no notice of interactive jobs either."""
+    is_interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return {"SLURM_NTASKS", "SLURM_PROCID"} <= os.environ.keys() and not is_interactive

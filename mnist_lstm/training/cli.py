@@ -14,19 +14,18 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ProgressBar
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.callbacks import BatchSizeFinder, LambdaCallback, LearningRateFinder, ProgressBar
 
-from mnist_lstm.errors import InputError, Stopped, WriteError
+from mnist_lstm.errors import InputError, Stopped, TrainingError, WriteError
 from mnist_lstm.files import new_run, open_new
 from mnist_lstm.network.checkpoint import check_weights, without_weights
-from mnist_lstm.training import report, run, slurm
+from mnist_lstm.training import processes, report, run, slurm
 from mnist_lstm.training.callbacks.checkpoints import LastCheckpoint
 from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
 from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
-from mnist_lstm.training.options import check_options, check_single_process, runs_folder
+from mnist_lstm.training.options import check_options, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
 from mnist_lstm.training.signals import Signals
@@ -68,8 +67,9 @@ class MNISTCLI(ParsingCLI):
                 self.steps_before = self.checkpoint.check_resumable(options.data, options.trainer)
             if not options.trainer.fast_dev_run:
                 name = options.data.dataset
-                is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-                self.run_folder = new_run(runs_folder(options), name) if is_first else runs_folder(options) / name / "-"
+                # Lightning gives the other processes the folder of the first one, where they look for it
+                runs = runs_folder(options)
+                self.run_folder = new_run(runs, name) if processes.is_first() else runs / name / "-"
         try:
             return super().instantiate_trainer(**self._trainer_options(), **kwargs)
         except BaseException:
@@ -80,14 +80,14 @@ class MNISTCLI(ParsingCLI):
 
     def after_instantiate_classes(self) -> None:
         """Load the weights to validate, test or predict with; a resumed `fit` restores its whole state."""
-        if self.subcommand != "fit":
-            check_single_process(self.trainer, str(self.subcommand))
+        processes.check_strategy(self.trainer)
         if self.checkpoint is not None and self.subcommand != "fit":
             self.model.load_state_dict(self.checkpoint.content["state_dict"])
 
-    @rank_zero_only
     def _prepare_data(self) -> None:
         """Download MNIST if it is missing; show in a box if a run falls back to other digits."""
+        if not processes.is_first():
+            return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "MNIST is unavailable")  # the box says the same
             self.datamodule.prepare_data()
@@ -104,7 +104,9 @@ class MNISTCLI(ParsingCLI):
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
         if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             raise InputError("--trainer.plugins: checkpoints are written by mnist-lstm itself; leave CheckpointIO out")
-        options: dict[str, Any] = {"callbacks": callbacks, "plugins": [*plugins, DurableCheckpointIO()]}
+        plugins.append(DurableCheckpointIO())
+        options: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "use_distributed_sampler": False}
+        options |= processes.launched_devices(given["devices"], given["num_nodes"])
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             progress, has_bar = progress_callbacks(given["enable_progress_bar"], str(self.subcommand))
             callbacks += progress
@@ -121,6 +123,7 @@ class MNISTCLI(ParsingCLI):
         if folder is not None:
             if given["logger"] in (None, True):
                 options["logger"] = RunLogger(folder.parent, "", folder.name, default_hp_metric=False)
+            callbacks.append(LambdaCallback(setup=lambda trainer, *_, **__: self._write_config(trainer, folder)))
             shown = ("max_epochs", "precision", "gradient_clip_val")
             callbacks += run.run_callbacks(
                 folder,
@@ -142,46 +145,57 @@ class MNISTCLI(ParsingCLI):
         folder = self.run_folder if self.trainer.is_global_zero else None
         dataset = self.config.fit.data.dataset
         title = dataset if dataset == "mnist" else f"{dataset} (not MNIST)"
-        if self.trainer.is_global_zero:
-            report.print_lines({"dataset": title, "network": report.describe(self.model.model)})
-        if folder is not None:
-            # without the checkpoint that it starts from: commands that test the new one read this config too
-            config = self.config.fit.clone()
-            config.ckpt_path = None
-            text = self._parser("fit").dump(config, skip_none=False)
-            with open_new(folder / "config.yaml", "the run's options:") as file:
-                file.write(text)
-            slurm.write_job(folder)
+        if self.trainer.is_global_zero and processes.is_first():
+            lines = {"dataset": title, "network": report.describe(self.model.model)}
+            report.print_lines(lines | report.describe_processes(self.trainer, self.datamodule.hparams["batch_size"]))
         try:
             path = self.checkpoint.path if self.checkpoint else None
             result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)
-            if torch.distributed.is_initialized():
-                # only the first process tests
-                torch.distributed.barrier()
-                torch.distributed.destroy_process_group()
+            processes.part_together()
             if folder is not None:
                 self._summarise(title, result)
         except Stopped as stop:
+            if not self.trainer.is_global_zero:
+                raise SystemExit(0) from None  # as asked; the first process says so
             raise Stopped(stop.number, self._how_to_resume()) from None
         except (OSError, WriteError) as error:
             reason = "" if folder is None else report.describe_write_error(error, folder)
             if not reason:
                 raise
             raise WriteError(f"{reason}; {_last_checkpoint(self.trainer)}{self._how_to_resume()}") from error
+        except RuntimeError as error:
+            if not processes.is_lost_contact(error):
+                raise
+            saved = _last_checkpoint(self.trainer)
+            raise TrainingError(f"{processes.describe_loss(error)}; {saved}{self._how_to_resume()}") from error
         except SystemExit:  # how Lightning ends an interrupted run
             print(self._how_to_resume(), file=sys.stderr)
             raise
 
+    def _write_config(self, trainer: Trainer, folder: Path) -> None:
+        """Write the run's options, when all processes have met: from then on, this is the newest run."""
+        if not trainer.is_global_zero:
+            return
+        # without the checkpoint that it starts from: commands that test the new one read this config too
+        config = self.config.fit.clone()
+        config.ckpt_path = None
+        text = self._parser("fit").dump(config, skip_none=False)
+        with open_new(folder / "config.yaml", "the run's options:") as file:
+            file.write(text)
+        slurm.write_job(folder)
+
     def _how_to_resume(self) -> str:
         """Return how to go on with this run after it has been stopped."""
-        last = self.run_folder / "checkpoints" / "last.ckpt" if self.run_folder else None
-        if self.run_folder is not None and last is not None and last.is_file():
+        # the first of several processes has made the folder
+        saved = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+        last = Path(saved.dirpath) / "last.ckpt" if self.run_folder and saved and saved.dirpath else None
+        if last is not None and last.is_file():
             options, trainer = self.config.fit.trainer, self.trainer
             if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
                 best = last.with_name("best.ckpt")
                 tested = os.path.relpath(best if best.is_file() else last)
                 return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
-            return f"resume with: {report.resume_command(self.run_folder)}"
+            return f"resume with: {report.resume_command(last.parent.parent)}"
         if self.checkpoint is not None:
             return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
         return "no checkpoint had been saved"
@@ -191,22 +205,28 @@ class MNISTCLI(ParsingCLI):
         if self.datamodule.hparams["val_size"] == 0:
             raise InputError("--data.val_size 0: the network was trained on all images; none is left for validation")
         (metrics,) = self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
-        report.print_accuracy("validation", metrics["val/acc"])
+        if self.trainer.is_global_zero:
+            report.print_accuracy("validation", metrics["val/acc"])
+        processes.part_together()
 
     def test(self, **kwargs: Any) -> None:
         """Print the confusion matrix and the accuracy on the test images."""
         (metrics,) = self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
-        report.print_confusion(self.model.test_confusion.compute())
-        report.print_accuracy("test", metrics["test/acc"])
+        confusion = self.model.test_confusion.compute()
+        if self.trainer.is_global_zero:
+            report.print_confusion(confusion)
+            report.print_accuracy("test", metrics["test/acc"])
+        processes.part_together()
 
     def predict(self, **kwargs: Any) -> None:
-        """Write predictions as they come."""
-        output = self.config.predict.output
+        """Write predictions as they come; of several processes, the first writes those of all."""
+        output = self.config.predict.output if self.trainer.is_global_zero else None
         self.datamodule.setup("predict")  # an unreadable file shows before the output is made
         with open_new(Path(output), "--output") if output else contextlib.nullcontext(sys.stdout) as file:
             self.trainer.callbacks.append(CSVPredictions(file))  # type: ignore[attr-defined]
             self.trainer.predict(self.model, datamodule=self.datamodule, return_predictions=False)
             file.flush()
+        processes.part_together()
 
     def _summarise(self, title: str, result: run.Result) -> None:
         options = self.config.fit

@@ -11,20 +11,24 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mnist_lstm.data import datasets, drawn
 from mnist_lstm.data.format import normalise
 from mnist_lstm.data.idx import read_images
 from mnist_lstm.errors import InputError
+from mnist_lstm.training import processes
 from mnist_lstm.training.augment import distort
-from mnist_lstm.training.shuffling import ResumableLoader, ShuffledSampler, Shuffling
+from mnist_lstm.training.shuffling import EveryNthBatch, ResumableLoader, ShuffledSampler, Shuffling
 
 Batch = tuple[Tensor, Tensor | None]
 """Images ``(N, 28, 28)`` and labels ``(N,)``; labels are None where they are unknown."""
 
 EVAL_BATCH_SIZE = 1000
-"""Images per batch in validation, test and prediction, which keep no gradients."""
+"""Maximum number of images per batch in validation, test and prediction, which keep no gradients."""
+
+EVAL_BATCHES = 8
+"""Minimum number of them, so that up to 8 processes have some, and the same ones in all."""
 
 BATCH_OPTIONS = ("dataset", "batch_size", "val_size", "split", "split_seed", "augment", "other_hands", "no_digits")
 """Options that checkpoints keep: what batches are made of, not where a machine keeps its files."""
@@ -61,6 +65,9 @@ class MNISTDataModule(LightningDataModule):
 
     Images are uint8 in memory and on the way to the device, and are normalised there.
 
+    Several processes all load the same training batches, distort them as one process would, and take their shares; of
+    validation, test and prediction, each takes whole batches in turn. No image is left out or taken twice.
+
     Args:
         dataset: mnist: the 70,000 digits of MNIST. digits: 1,797 real digits that come with scikit-learn; needs no
             network. auto: mnist if it can be had, else digits, with a warning.
@@ -69,7 +76,7 @@ class MNISTDataModule(LightningDataModule):
             variable MNIST_LSTM_ARCHIVES.
         mirror: Web address below which the four archives lie, instead of torchvision's mirrors; default: the
             environment variable MNIST_LSTM_MIRROR.
-        batch_size: Training images per step.
+        batch_size: Training images per step, of all processes together.
         val_size: Training images held out for validation; default: 5,000 of MNIST's 60,000, 180 of the 1,437 of
             digits. 0: train on all, validate nothing and keep the last epoch, once every choice has been made.
         split: random: hold out at random, every class by its share. writers: hold out stretches of about 2,000
@@ -81,7 +88,7 @@ class MNISTDataModule(LightningDataModule):
             the digits of digits.
         no_digits: Share of the training images, less than 1, that are letters, scribbles, blots, two digits in one and
             parts of digits, with the label -1; see no_digit_weight.
-        on_device: Keep all images on the device, so that no batch is copied; for one GPU (47 MB).
+        on_device: Keep all images on the device, so that no batch is copied; for GPUs, 47 MB on each.
         num_workers: Processes that load batches. 0 is fastest here: a batch is one indexing operation.
         predict_images: IDX file (.gz too) of 28x28 images for predict; default: the test images.
     """
@@ -163,19 +170,19 @@ class MNISTDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches of the training images."""
-        return self._loader("train", self.hparams["batch_size"], shuffle=True)
+        return self._loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation images in order."""
-        return self._loader("val", EVAL_BATCH_SIZE)
+        return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return all test images in the published order."""
-        return self._loader("test", EVAL_BATCH_SIZE)
+        return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the images to predict in the order of their file."""
-        return self._loader("predict", EVAL_BATCH_SIZE)
+        return self._loader("predict")
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Call `between_steps`: the last step has been logged, and no random number of the next one has been drawn."""
@@ -189,10 +196,16 @@ class MNISTDataModule(LightningDataModule):
         return images.to(device, non_blocking=True), None if labels is None else labels.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Distort and normalise the images on their device: uint8 to float32."""
+        """Distort and normalise the images on their device, uint8 to float32; in training, leave this process's share.
+
+        The share of the last batch may be empty.
+        """
         images, labels = batch
-        if self.hparams["augment"] and self.trainer is not None and self.trainer.training:
-            images = self.distort(images)
+        if self.trainer is not None and self.trainer.training:
+            if self.hparams["augment"]:
+                images = self.distort(images)
+            share = slice(processes.rank(), None, processes.count())
+            images, labels = images[share], None if labels is None else labels[share]
         return normalise(images), labels
 
     def state_dict(self) -> dict[str, Any]:
@@ -229,19 +242,28 @@ class MNISTDataModule(LightningDataModule):
     def _device(self) -> torch.device | None:
         if not self.on_device or self.trainer is None:
             return None
-        if self.trainer.world_size > 1:
-            raise InputError(f"--data.on_device true: is for one device, and this run has {self.trainer.world_size}")
         return self.trainer.strategy.root_device
 
-    def _loader(self, part: str, batch_size: int, *, shuffle: bool = False) -> DataLoader[Batch]:
+    def _loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
         if part not in self._parts:
             raise RuntimeError(f"call setup() before asking for the {part} batches")
         images = self._parts[part]
+        count = processes.count()
+        sampler: Sampler[int]
+        if shuffle:
+            batch_size, sampler = self.hparams["batch_size"], ShuffledSampler(len(images), self._shuffling)
+        else:
+            batch_size = min(EVAL_BATCH_SIZE, max(1, len(images) // max(EVAL_BATCHES, count)))
+            sampler = EveryNthBatch(len(images), batch_size, processes.rank(), count)
+        if count > 1 and self.trainer is not None and self.trainer._accelerator_connector.use_distributed_sampler:
+            raise InputError("several processes: give Trainer(use_distributed_sampler=False), since batches are shared")
+        if 0 < len(images) < count:
+            raise InputError(f"{len(images)} {part} images for {count} processes: each needs one")
         is_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return (ResumableLoader if shuffle else DataLoader)(
             images,
             batch_size=batch_size,
-            sampler=ShuffledSampler(len(images), self._shuffling) if shuffle else None,
+            sampler=sampler,
             # seeds of worker processes come from a generator of their own: neither shuffling nor dropout depends on it
             generator=torch.Generator(),
             num_workers=self.num_workers,

@@ -5,6 +5,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from mnist_lstm.data.format import NO_DIGIT
+from mnist_lstm.training import processes
 
 
 def logs_at(trainer: Trainer, step: int) -> bool:
@@ -16,7 +17,8 @@ def logs_at(trainer: Trainer, step: int) -> bool:
 class IntervalMetrics:
     """Running sums of loss and correct predictions since the last log line.
 
-    The sums stay on the device, which is only waited for when they are read. `torchmetrics` updated at every step would
+    The sums stay on the device, which is only waited for when they are read, and those of several processes in each of
+    them until then. `torchmetrics` updated at every step would
     cost more than the step of a small network.
     """
 
@@ -32,15 +34,24 @@ class IntervalMetrics:
         self.grad_norm: Tensor | None = None  # of the last step, before clipping
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the sums, for a run that is resumed before the next log line."""
-        sums = (self.batches, self._loss, self._correct, self._digits)
+        """Return the sums of all processes, for a run that is resumed before the next log line."""
+        sums = (torch.tensor(self.batches), *self._totals())
         names = ("batches", "loss", "correct", "digits")
-        return {name: torch.as_tensor(value).cpu() for name, value in zip(names, sums, strict=True)}
+        return {name: value.cpu() for name, value in zip(names, sums, strict=True)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Continue with the sums of `state_dict`."""
         self.batches = int(state["batches"])
-        self._loss, self._correct, self._digits = state["loss"], state["correct"], state["digits"]
+        self._loss = state["loss"]  # the mean over the processes
+        self._correct, self._digits = (state[name] if processes.rank() == 0 else 0 for name in ("correct", "digits"))
+
+    def _totals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sums over all processes of loss, correct predictions and digits."""
+        loss, correct, digits = (torch.as_tensor(value) for value in (self._loss, self._correct, self._digits))
+        if processes.count() == 1:
+            return loss, correct, digits
+        sums = processes.total(torch.stack([value.double() for value in (loss, correct, digits)]))
+        return sums[0] / processes.count(), sums[1].long(), sums[2].long()
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits ``(N, num_classes)`` and labels ``(N,)``."""
@@ -54,8 +65,8 @@ class IntervalMetrics:
 
         And the norm of the gradient, if there is one. All are read at once: a GPU is waited for at each reading.
         """
-        tensors = [self._loss, self._correct, self._digits, *([] if self.grad_norm is None else [self.grad_norm])]
-        loss, correct, digits, *norm = torch.stack([torch.as_tensor(value).float() for value in tensors]).tolist()
+        tensors = [*self._totals(), *([] if self.grad_norm is None else [self.grad_norm])]
+        loss, correct, digits, *norm = torch.stack([value.float() for value in tensors]).tolist()
         digits = max(1, digits)  # a small batch may be all letters and scribbles
         values = {"train/loss": loss / self.batches, "train/acc": correct / digits}
         return values | ({"train/grad_norm": norm[0]} if norm else {})

@@ -5,21 +5,21 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from mnist_lstm.data.format import NO_DIGIT, SIZE
+from mnist_lstm.data.format import SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.network.model import RowLSTM, check_shape
 from mnist_lstm.network.options import with_current_names
 from mnist_lstm.training.callbacks.chance import ChanceWarning
 from mnist_lstm.training.callbacks.checkpoints import ExactResume
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
+from mnist_lstm.training.callbacks.processes import SharedRandomness
 from mnist_lstm.training.data_module import Batch
-from mnist_lstm.training.loss import loss_with_no_digits
+from mnist_lstm.training.loss import MeanLoss, mean_loss
 from mnist_lstm.training.metrics import IntervalMetrics, logs_at
 from mnist_lstm.training.schedule import Schedule, learning_rate_factor
 
@@ -71,6 +71,7 @@ class DigitClassifier(LightningModule):
         self.interval = IntervalMetrics()
         self._coming_step = 0
         num_classes = self.model.options.num_classes
+        self.val_loss, self.test_loss = MeanLoss(), MeanLoss()
         self.val_acc = MulticlassAccuracy(num_classes, average="micro")
         self.test_acc = MulticlassAccuracy(num_classes, average="micro")
         self.test_confusion = MulticlassConfusionMatrix(num_classes)
@@ -82,8 +83,8 @@ class DigitClassifier(LightningModule):
         return logits
 
     def configure_callbacks(self) -> list[Callback]:
-        """Attach what each fit of this module needs: exact resume, and checks of loss and accuracy."""
-        return [ExactResume(), TrainingMonitor(), ChanceWarning()]
+        """Attach what each fit of this module needs: randomness, exact resume, and checks of loss and accuracy."""
+        return [SharedRandomness(), ExactResume(), TrainingMonitor(), ChanceWarning()]
 
     def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean loss, logits ``(N, 10)`` and labels ``(N,)`` of a batch."""
@@ -92,9 +93,7 @@ class DigitClassifier(LightningModule):
             raise InputError("training and evaluation need labels")
         logits = self(images)  # (N, 10)
         smoothing, weight = self.hparams["label_smoothing"], self.hparams["no_digit_weight"]
-        if weight:
-            return loss_with_no_digits(logits, labels, weight, smoothing), logits, labels
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=NO_DIGIT), logits, labels
+        return mean_loss(logits, labels, weight, smoothing, is_share=self.training), logits, labels
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -120,7 +119,8 @@ class DigitClassifier(LightningModule):
         """Log loss and accuracy; return the logits for callbacks that draw them."""
         loss, logits, labels = self.compute_loss(batch)
         self.val_acc.update(logits, labels)
-        self.log("val/loss", loss, batch_size=len(labels))
+        self.val_loss.update(loss, len(labels))
+        self.log("val/loss", self.val_loss)
         self.log("val/acc", self.val_acc, prog_bar=True)
         return logits
 
@@ -129,7 +129,8 @@ class DigitClassifier(LightningModule):
         loss, logits, labels = self.compute_loss(batch)
         self.test_acc.update(logits, labels)
         self.test_confusion.update(logits, labels)
-        self.log("test/loss", loss, batch_size=len(labels))
+        self.test_loss.update(loss, len(labels))
+        self.log("test/loss", self.test_loss)
         self.log("test/acc", self.test_acc)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
 
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.errors import InputError
@@ -87,13 +86,6 @@ def check_options(options: Namespace) -> None:
             f"--explain_every_n_epochs {options.explain_every_n_epochs}: draws validation digits; "
             "with --data.val_size 0 there are none"
         )
-
-
-def check_single_process(trainer: Trainer, command: str) -> None:
-    """Refuse several processes: each would write answers of its own, and some images would be read twice."""
-    processes = trainer.num_devices * trainer.num_nodes
-    if processes > 1:
-        raise InputError(f"{command} runs on one device, not {processes}: give --trainer.devices 1 and no num_nodes")
 
 
 def runs_folder(options: Namespace) -> Path:

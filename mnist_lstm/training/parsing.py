@@ -13,6 +13,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
+from mnist_lstm.training import processes
 from mnist_lstm.training.data_module import MNISTDataModule
 from mnist_lstm.training.module import DigitClassifier
 from mnist_lstm.training.options import COMMANDS, CUSTOM_CLASSES, TRAINER_DEFAULTS, explain_parser_error, runs_folder
@@ -123,7 +124,7 @@ class ParsingCLI(LightningCLI):
         lines = [f"checkpoint  {self.checkpoint.path}"]
         if command == "fit":
             lines += self.checkpoint.describe_options(without[command], self.config[command])
-        for line in lines:
+        for line in lines if processes.is_first() else ():
             print(printable(line), file=sys.stderr)
 
     def _parse(self, parser: LightningArgumentParser, args: list[str]) -> Namespace:

@@ -14,7 +14,13 @@ def quiet_lightning() -> Iterator[None]:
 
     And the traceback of TensorBoard's thread when the disk is full.
     """
-    tips = ("Tip: For seamless cloud", "TPU available", "to estimate number of stepping batches")
+    tips = (
+        "Tip: For seamless cloud",
+        "TPU available",
+        "to estimate number of stepping batches",
+        "Initializing distributed",  # the command says it in one line
+        "distributed_backend=",
+    )
 
     def is_useful(record: logging.LogRecord) -> bool:
         return not any(text in record.getMessage() for text in tips)
@@ -26,6 +32,7 @@ def quiet_lightning() -> Iterator[None]:
 
     before, threading.excepthook = threading.excepthook, complain
     loggers = [logging.getLogger(f"lightning.{package}.utilities.rank_zero") for package in ("pytorch", "fabric")]
+    loggers.append(logging.getLogger("lightning.fabric.utilities.distributed"))
     for logger in loggers:
         logger.addFilter(is_useful)
     try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from rich.console import Console
 from rich.panel import Panel
@@ -56,6 +57,17 @@ def describe(network: RowLSTM) -> str:
     directions = " in both directions" if own.bidirectional else ""
     weights = sum(parameter.numel() for parameter in network.parameters())
     return f"{own.cell}, {own.num_layers} x {own.hidden_size} units{directions}, {weights:,} weights"
+
+
+def describe_processes(trainer: Trainer, batch_size: int) -> dict[str, str]:
+    """Return a line about several processes and what each has of a batch; none about one process."""
+    count, hosts = trainer.world_size, trainer.num_nodes
+    if count == 1:
+        return {}
+    backend = "NCCL" if trainer.strategy.root_device.type == "cuda" else "gloo"
+    on = f" on {hosts} hosts" if hosts > 1 else ""
+    share = f"{batch_size / count:,.4g}"
+    return {"processes": f"{count}{on} ({backend}), each with {share} of the {batch_size:,} images of a batch"}
 
 
 def print_confusion(counts: Tensor) -> None:

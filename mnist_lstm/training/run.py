@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from mnist_lstm.errors import InputError
-from mnist_lstm.training import report
+from mnist_lstm.training import processes, report
 from mnist_lstm.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from mnist_lstm.training.callbacks.monitor import TrainingMonitor
 from mnist_lstm.training.callbacks.progress import progress_callbacks
@@ -103,8 +104,9 @@ def fit(
         with _cpu_threads(trainer, model, data):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except BaseException as error:
-        with contextlib.suppress(Exception):  # the disk may be what has failed
-            _draw_curves(trainer, folder)
+        if not processes.is_lost_contact(error):  # then the other processes' end is waited for
+            with contextlib.suppress(Exception):  # the disk may be what has failed
+                _draw_curves(trainer, folder)
         has_started = any(isinstance(c, TrainingMonitor) and c.has_started for c in trainer.callbacks)  # type: ignore[attr-defined]
         may_be_damaged = isinstance(error, LookupError | TypeError | ValueError | AttributeError)
         if ckpt_path is None or has_started or not may_be_damaged or isinstance(error, InputError):
@@ -135,6 +137,7 @@ def test_checkpoint(trainer: Trainer, data: MNISTDataModule, checkpoint: Path, a
         devices=1,
         logger=False,
         callbacks=callbacks,
+        plugins=[LightningEnvironment()],  # the other processes of this run, if any, have ended
         enable_progress_bar=enabled,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -167,7 +170,10 @@ def _cpu_threads(trainer: Trainer, model: DigitClassifier, data: MNISTDataModule
         )
     before = torch.get_num_threads()
     rnn = model.model.rnn
-    torch.set_num_threads(training_threads(data.hparams["batch_size"], rnn.input_size, rnn.hidden_size))
+    share = -(-data.hparams["batch_size"] // trainer.world_size)
+    threads = training_threads(share, rnn.input_size, rnn.hidden_size)
+    on_this_host = min(trainer.num_devices, trainer.world_size)
+    torch.set_num_threads(min(threads, max(1, before // on_this_host)) if on_this_host > 1 else threads)
     try:
         yield
     finally:

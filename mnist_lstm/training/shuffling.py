@@ -1,10 +1,10 @@
-"""The order of the training images in each epoch, and where in it a run is."""
+"""The order of the training images in each epoch, where in it a run is, and which images a process evaluates."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 
 class Shuffling:
@@ -45,6 +45,23 @@ class ShuffledSampler(RandomSampler):
 
     def __iter__(self) -> Iterator[int]:
         yield from self._shuffling.draw(len(self))
+
+
+class EveryNthBatch(Sampler[int]):
+    """Indices of the batches that one of several processes evaluates: whole batches, each in one process only.
+
+    The same images are computed together for any number of processes, and so round in the same way.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int, count: int) -> None:
+        starts = range(rank * batch_size, size, count * batch_size)
+        self._indices = [index for start in starts for index in range(start, min(size, start + batch_size))]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._indices
 
 
 class ResumableLoader(DataLoader[Any]):

@@ -6,6 +6,7 @@ followed at once. A signal that the process has been started to ignore (by nohup
 """
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -31,6 +32,12 @@ class Signals:
         self.saving: int | None = None  # ... to save and go on
         self._waits = False  # a run looks here after each step
         self._since = 0.0
+
+    def adopt(self, ending: int) -> None:
+        """Take over that another process of this run has been asked to end; the first signal after that repeats it."""
+        if self.ending is None:
+            self._since = math.inf
+            self.ending = ending
 
     @contextlib.contextmanager
     def handled(self, *, saves: bool) -> Iterator[None]:
@@ -75,5 +82,7 @@ class Signals:
             raise Stopped(number)
         elif self.ending is None:
             self.ending, self._since = number, time.monotonic()
+        elif self._since == math.inf:
+            self._since = time.monotonic()
         elif time.monotonic() - self._since > SAME_REQUEST_S:
             os._exit(128 + number)

@@ -13,6 +13,7 @@ from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError, WriteError
 from mnist_lstm.files import write
 from mnist_lstm.network.seal import open_whole
+from mnist_lstm.training import processes
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -70,8 +71,9 @@ class BestCheckpoint(RunCheckpoint):
         except InputError as error:
             print(f"mnist-lstm: warning: the best checkpoint so far is lost: {printable(str(error))}", file=sys.stderr)
             return
-        new.parent.mkdir(parents=True, exist_ok=True)
-        write(new, content)
+        if processes.rank() == 0:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            write(new, content)
         self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = score
         self.current_score = state_dict["current_score"]

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from mnist_lstm.errors import TrainingError
+from mnist_lstm.training import processes
 from mnist_lstm.training.data_module import Batch
 from mnist_lstm.training.metrics import logs_at
 
@@ -50,7 +51,8 @@ class TrainingMonitor(Callback):
         if is_new_step and logs_at(trainer, step):
             self._stop(trainer)
             # a number would be copied to the device, and a GPU would be waited for
-            pl_module.log("train/images_per_second", torch.tensor(self._images / self._seconds))
+            images = processes.total(torch.tensor(self._images))
+            pl_module.log("train/images_per_second", torch.tensor(int(images) / self._seconds))
             self._restart_clock()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -69,9 +71,11 @@ class TrainingMonitor(Callback):
     def _stop(self, trainer: Trainer) -> None:
         """Check the losses so far, and stop the clock."""
         if self._losses:
-            finite = torch.isfinite(torch.stack([loss for _, loss in self._losses]))
+            losses = processes.total(torch.stack([loss for _, loss in self._losses])) / processes.count()
+            finite = torch.isfinite(losses)
             if not bool(finite.all()):
-                step, loss = self._losses[int((~finite).nonzero()[0])]
+                first = int((~finite).nonzero()[0])
+                step, loss = self._losses[first][0], losses[first]
                 raise TrainingError(
                     f"the loss became {loss.item()} at step {step} (epoch {trainer.current_epoch + 1}); try a smaller "
                     "--model.learning_rate, --trainer.gradient_clip_val 1.0, or --trainer.precision 32-true"

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from mnist_lstm.explain.explanation import explain
 from mnist_lstm.explain.units import choose_units
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.digits import confusion_matrix, digit_sheet
+from mnist_lstm.training import processes
 from mnist_lstm.training.augment import distort
 from mnist_lstm.training.data_module import Batch, MNISTDataModule
 
@@ -124,16 +126,21 @@ class Pictures(Callback):
     ) -> None:
         """Keep what the pictures show."""
         images, labels = batch
-        if writer_of(trainer) is not None and is_due(trainer, self.every_n_epochs) and labels is not None:
+        if has_writer(trainer) and is_due(trainer, self.every_n_epochs) and labels is not None:
             self._batches.append((images, labels, outputs))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the confusion matrix and the worst mistakes."""
-        writer = writer_of(trainer)
-        if writer is None or not self._batches:
+        if not self._batches:
             return
-        images, labels, logits = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
-        self._batches.clear()
+        batches, self._batches = self._batches, []
+        if processes.count() > 1:
+            of_each = processes.gather([tuple(part.cpu() for part in batch) for batch in batches])
+            batches = [batch for group in zip_longest(*of_each) for batch in group if batch is not None]
+        writer = writer_of(trainer)
+        if writer is None:
+            return
+        images, labels, logits = (torch.cat(parts) for parts in zip(*batches, strict=True))
         probabilities = logits.float().softmax(dim=1)  # (N, 10)
         predicted = probabilities.argmax(dim=1)
         classes = probabilities.shape[1]
@@ -201,3 +208,8 @@ def writer_of(trainer: Trainer) -> SummaryWriter | None:
     """Return what writes to TensorBoard, or None where nothing is written."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     return loggers[0].experiment if loggers and trainer.is_global_zero else None
+
+
+def has_writer(trainer: Trainer) -> bool:
+    """Return whether this process or, of several ones, the first writes to TensorBoard."""
+    return any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)

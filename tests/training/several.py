@@ -1,0 +1,110 @@
+"""Train, test and predict with one seed in one or several processes; a program for torchrun, and a function for tests.
+
+python -m torch.distributed.run --nproc-per-node 2 tests/training/several.py FOLDER
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.strategies import DDPStrategy
+
+from mnist_lstm.training import processes, run
+from mnist_lstm.training.callbacks import within_epochs
+from mnist_lstm.training.callbacks.predictions import CSVPredictions
+from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
+from mnist_lstm.training.data_module import MNISTDataModule
+from mnist_lstm.training.module import DigitClassifier
+from mnist_lstm.training.quiet import quiet_lightning
+from mnist_lstm.training.signals import Signals
+
+BATCH_SIZE = 97  # 12 batches of 1,257 images and one of 93: shares are uneven
+
+
+class Record(Callback):
+    """Keep what all processes have of each step, and send a signal to the last of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.losses: list[float] = []
+        self.images: list[list[float]] = []  # of each step, the images' sums, in order of size
+        self.shares: list[int] = []
+        self.starts_anew = True
+        self._folder = folder
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx: int) -> None:
+        sums = batch[0].double().sum(dim=(1, 2)).tolist()
+        parts = processes.gather((float(outputs["loss"]), sums))
+        self.losses.append(sum(loss for loss, _ in parts) / len(parts))
+        self.images.append(sorted(value for _, values in parts for value in values))
+        self.shares.append(len(sums))
+        if trainer.global_step == 5 and processes.rank() == processes.count() - 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        if trainer.global_step == 7 and processes.rank() == 0 and self.starts_anew:
+            shutil.copy(self._folder / "checkpoints/last.ckpt", self._folder / "within.ckpt")
+
+
+def trainer_of(count: int, folder: Path, **options: Any) -> Trainer:
+    strategy = DDPStrategy() if count > 1 else "auto"
+    own = {"accelerator": "cpu", "devices": count, "strategy": strategy, "use_distributed_sampler": False}
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    return Trainer(default_root_dir=folder, plugins=[DurableCheckpointIO()], **own, **quiet | options)
+
+
+def train(count: int, folder: Path, checkpoint: Path | None = None, **options: Any) -> tuple[Record, dict[str, Any]]:
+    """Train two epochs with augmentation; return what was recorded, and the metrics."""
+    seed_everything(0, verbose=False)
+    data, record, signals = MNISTDataModule("digits", batch_size=BATCH_SIZE, augment=True), Record(folder), Signals()
+    record.starts_anew = checkpoint is None
+    model = DigitClassifier(hidden_size=16, num_layers=2, **options)
+    callbacks = run.run_callbacks(folder, logs=False, signals=signals)
+    with signals.handled(saves=True):
+        trainer = trainer_of(count, folder, max_epochs=2, callbacks=[record, *callbacks], log_every_n_steps=4)
+        run.fit(trainer, model, data, folder, checkpoint)
+    return record, {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def evaluate(count: int, folder: Path) -> dict[str, Any]:
+    """Validate, test and predict with weights of a seed."""
+    seed_everything(1, verbose=False)
+    model, data = DigitClassifier(hidden_size=16), MNISTDataModule("digits")
+    evaluator = trainer_of(count, folder, enable_checkpointing=False)
+    results: dict[str, Any] = {}
+    for metrics in (evaluator.validate(model, data, verbose=False), evaluator.test(model, data, verbose=False)):
+        results |= metrics[0]
+    results["confusion"] = model.test_confusion.compute().tolist()
+    with (folder / f"predictions-{processes.rank()}.csv").open("w") as file:
+        predictor = trainer_of(count, folder, enable_checkpointing=False, callbacks=[CSVPredictions(file)])
+        predictor.predict(model, data, return_predictions=False)
+    return results
+
+
+def all_of(count: int, folder: Path) -> dict[str, Any]:
+    """Do all, and return what is to be the same for any number of processes."""
+    within_epochs.LOOK_EVERY_S = 0.0  # after each step
+    folder.mkdir(exist_ok=True)
+    record, metrics = train(count, folder)
+    shares = processes.gather(record.shares)
+    evaluated = evaluate(count, folder)
+    return {
+        "losses": record.losses,
+        "images": record.images,
+        "metrics": metrics,
+        "shares": shares,
+        "evaluated": evaluated,
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    target = Path(sys.argv[1])
+    with quiet_lightning():
+        results = all_of(int(os.environ["WORLD_SIZE"]), target)
+    if processes.rank() == 0:
+        (target / "results.json").write_text(json.dumps(results))
+    processes.part_together()
