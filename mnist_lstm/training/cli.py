@@ -123,7 +123,7 @@ class MNISTCLI(ParsingCLI):
         if folder is not None:
             if given["logger"] in (None, True):
                 options["logger"] = RunLogger(folder.parent, "", folder.name, default_hp_metric=False)
-            callbacks.append(LambdaCallback(setup=lambda trainer, *_, **__: self._write_config(trainer, folder)))
+            callbacks.append(LambdaCallback(setup=lambda trainer, *_, **__: _write_config(self, trainer, folder)))
             shown = ("max_epochs", "precision", "gradient_clip_val")
             callbacks += run.run_callbacks(
                 folder,
@@ -157,48 +157,20 @@ class MNISTCLI(ParsingCLI):
         except Stopped as stop:
             if not self.trainer.is_global_zero:
                 raise SystemExit(0) from None  # as asked; the first process says so
-            raise Stopped(stop.number, self._how_to_resume()) from None
+            raise Stopped(stop.number, _how_to_resume(self)) from None
         except (OSError, WriteError) as error:
             reason = "" if folder is None else report.describe_write_error(error, folder)
             if not reason:
                 raise
-            raise WriteError(f"{reason}; {_last_checkpoint(self.trainer)}{self._how_to_resume()}") from error
+            raise WriteError(f"{reason}; {_last_checkpoint(self.trainer)}{_how_to_resume(self)}") from error
         except RuntimeError as error:
             if not processes.is_lost_contact(error):
                 raise
             saved = _last_checkpoint(self.trainer)
-            raise TrainingError(f"{processes.describe_loss(error)}; {saved}{self._how_to_resume()}") from error
+            raise TrainingError(f"{processes.describe_loss(error)}; {saved}{_how_to_resume(self)}") from error
         except SystemExit:  # how Lightning ends an interrupted run
-            print(self._how_to_resume(), file=sys.stderr)
+            print(_how_to_resume(self), file=sys.stderr)
             raise
-
-    def _write_config(self, trainer: Trainer, folder: Path) -> None:
-        """Write the run's options, when all processes have met: from then on, this is the newest run."""
-        if not trainer.is_global_zero:
-            return
-        # without the checkpoint that it starts from: commands that test the new one read this config too
-        config = self.config.fit.clone()
-        config.ckpt_path = None
-        text = self._parser("fit").dump(config, skip_none=False)
-        with open_new(folder / "config.yaml", "the run's options:") as file:
-            file.write(text)
-        slurm.write_job(folder)
-
-    def _how_to_resume(self) -> str:
-        """Return how to go on with this run after it has been stopped."""
-        # the first of several processes has made the folder
-        saved = next((c for c in self.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
-        last = Path(saved.dirpath) / "last.ckpt" if self.run_folder and saved and saved.dirpath else None
-        if last is not None and last.is_file():
-            options, trainer = self.config.fit.trainer, self.trainer
-            if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
-                best = last.with_name("best.ckpt")
-                tested = os.path.relpath(best if best.is_file() else last)
-                return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
-            return f"resume with: {report.resume_command(last.parent.parent)}"
-        if self.checkpoint is not None:
-            return f"nothing new was saved; what there is to resume is {self.checkpoint.path}"
-        return "no checkpoint had been saved"
 
     def validate(self, **kwargs: Any) -> None:
         """Print the accuracy on the validation images."""
@@ -255,6 +227,36 @@ class MNISTCLI(ParsingCLI):
         if accuracy is not None:
             print()
             report.print_accuracy("test", accuracy)
+
+
+def _write_config(cli: MNISTCLI, trainer: Trainer, folder: Path) -> None:
+    """Write the run's options, when all processes have met: from then on, this is the newest run."""
+    if not trainer.is_global_zero:
+        return
+    # without the checkpoint that it starts from: commands that test the new one read this config too
+    config = cli.config.fit.clone()
+    config.ckpt_path = None
+    text = cli._parser("fit").dump(config, skip_none=False)
+    with open_new(folder / "config.yaml", "the run's options:") as file:
+        file.write(text)
+    slurm.write_job(folder)
+
+
+def _how_to_resume(cli: MNISTCLI) -> str:
+    """Return how to go on with this run after it has been stopped."""
+    # the first of several processes has made the folder
+    saved = next((c for c in cli.trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint)), None)
+    last = Path(saved.dirpath) / "last.ckpt" if cli.run_folder and saved and saved.dirpath else None
+    if last is not None and last.is_file():
+        options, trainer = cli.config.fit.trainer, cli.trainer
+        if trainer.global_step == options.max_steps or trainer.current_epoch == options.max_epochs:
+            best = last.with_name("best.ckpt")
+            tested = os.path.relpath(best if best.is_file() else last)
+            return f"it has been trained to the end; test it with: {report.next_steps(Path(tested), '')['test it']}"
+        return f"resume with: {report.resume_command(last.parent.parent)}"
+    if cli.checkpoint is not None:
+        return f"nothing new was saved; what there is to resume is {cli.checkpoint.path}"
+    return "no checkpoint had been saved"
 
 
 def _last_checkpoint(trainer: Trainer) -> str:

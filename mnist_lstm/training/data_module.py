@@ -1,14 +1,14 @@
 """`MNISTDataModule`: from the arrays of a data set to batches on the device."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -161,7 +161,10 @@ class MNISTDataModule(LightningDataModule):
         if stage in ("fit", "validate") and "train" not in self._parts:
             options = {name: self.hparams[name] for name in ("val_size", "split", "split_seed")}
             train, val = datasets.load_train_and_val(self.hparams["dataset"], self.data_dir, **options)
-            self._parts |= {"train": DigitImages(*self._with_drawn(train), device), "val": DigitImages(*val, device)}
+            self._parts |= {
+                "train": DigitImages(*_with_drawn(self.hparams, train), device),
+                "val": DigitImages(*val, device),
+            }
         if stage == "predict" and self.predict_images is not None:
             self._parts[stage] = DigitImages(read_images(self.predict_images), device=device)
         elif stage in ("test", "predict") and stage not in self._parts:
@@ -210,30 +213,11 @@ class MNISTDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of shuffling, so that a resumed run draws the orders of an uninterrupted one."""
-        return self._shuffling.state_dict(self._batches_done() * self.hparams["batch_size"])
+        return self._shuffling.state_dict(_batches_done(self.trainer) * self.hparams["batch_size"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue shuffling from a checkpoint."""
         self._shuffling.load_state_dict(state_dict)
-
-    def _batches_done(self) -> int:
-        """Return how many batches of the present epoch have been trained on; 0 between two epochs."""
-        if self.trainer is None:
-            return 0
-        loop = self.trainer.fit_loop
-        epoch: Any = loop.epoch_progress.current
-        batches: Any = loop.epoch_loop.batch_progress.current
-        is_within = epoch.ready != epoch.processed and batches.processed < self.trainer.num_training_batches
-        return int(batches.processed) if is_within else 0
-
-    def _with_drawn(self, digits: datasets.Digits) -> datasets.Digits:
-        """Add the images that are drawn, so that they have their share of all."""
-        other_hands, no_digits = self.hparams["other_hands"], self.hparams["no_digits"]
-        if not other_hands + no_digits:
-            return digits
-        total = len(digits.labels) / (1 - other_hands - no_digits)
-        more = drawn.draw_other_hands(round(total * other_hands))
-        return drawn.join(digits, more, drawn.draw_no_digits(round(total * no_digits), drawn.join(digits, more)))
 
     def _resolve(self, name: datasets.Name) -> None:
         datasets.check_split(name, self.hparams["split"], self.hparams["val_size"])
@@ -279,6 +263,27 @@ def _ignore_signals(worker: int) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _batches_done(trainer: Trainer | None) -> int:
+    """Return how many batches of the present epoch have been trained on; 0 between two epochs."""
+    if trainer is None:
+        return 0
+    loop = trainer.fit_loop
+    epoch: Any = loop.epoch_progress.current
+    batches: Any = loop.epoch_loop.batch_progress.current
+    is_within = epoch.ready != epoch.processed and batches.processed < trainer.num_training_batches
+    return int(batches.processed) if is_within else 0
+
+
+def _with_drawn(options: Mapping[str, Any], digits: datasets.Digits) -> datasets.Digits:
+    """Add the images that are drawn, so that they have their share of all."""
+    other_hands, no_digits = options["other_hands"], options["no_digits"]
+    if not other_hands + no_digits:
+        return digits
+    total = len(digits.labels) / (1 - other_hands - no_digits)
+    more = drawn.draw_other_hands(round(total * other_hands))
+    return drawn.join(digits, more, drawn.draw_no_digits(round(total * no_digits), drawn.join(digits, more)))
 
 
 def _identity(batch: Any) -> Any:

@@ -87,6 +87,7 @@ def test_predictions_are_in_order_and_written_by_the_first_process(alone: Result
     assert len(files) > 1
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_checkpoint_within_an_epoch_is_resumed_by_another_number_of_processes(
     alone: Result, together: Result, tmp_path: Path
 ) -> None:

@@ -129,9 +129,3 @@ def test_precisions_of_other_weights_are_refused(command: Command, name: str) ->
     err = fail(command, "fit", "--data.dataset=digits", f"--trainer.precision={name}")
     assert f"--trainer.precision {name}:" in err
     assert "32-true" in err
-
-
-@pytest.mark.parametrize("name", ["validate", "test", "predict"])
-def test_several_processes_are_refused(command: Command, trained: Path, name: str) -> None:
-    err = fail(command, name, "--ckpt_path=best", "--trainer.devices=2", "--trainer.strategy=ddp")
-    assert f"{name} runs on one device, not 2" in err

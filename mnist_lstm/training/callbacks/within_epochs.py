@@ -119,8 +119,10 @@ class WithinEpochs(Callback):
                 failure = slurm.requeue(job)
                 what += f"; job {job} could not be requeued: {failure}" if failure else f"; job {job} requeued"
             print(f"mnist-lstm: {signal.Signals(saving).name}: {printable(what)}", file=sys.stderr, flush=True)
-        if self._ending:
-            raise Stopped(self._ending)
+        # SLURM ends a job that has been requeued: several processes agree on that at their next look
+        ending = self._ending or (processes.count() == 1 and self._signals.ending)
+        if ending:
+            raise Stopped(ending)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop looking; do what the last validation was asked for, and end before the test, if asked to."""
