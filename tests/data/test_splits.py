@@ -66,7 +66,7 @@ def test_the_data_module_applies_val_size_and_split(archives: Path) -> None:
         data = MNISTDataModule(archives=str(archives), val_size=100, split=split)
         data.prepare_data()
         data.setup("fit")
-        ((images, _),) = data.val_dataloader()
+        images = torch.cat([images for images, _ in data.val_dataloader()])
         everything, _ = mnist_files.load(data.data_dir, mnist_files.TRAIN)
         indices = [int(np.flatnonzero((everything == image.numpy()).all(axis=(1, 2)))[0]) for image in images]
         held_out[split] = indices
