@@ -5,13 +5,15 @@ Lightning's own requeuing is not used: it saves in the middle of a step, and a j
 """
 
 import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from mnist_lstm.files import write
 
 JOB_FILE = "slurm_job"
-"""In a run's folder: the job that the run belongs to."""
+"""In a run's folder: the job that the run belongs to, and its command line, as a job may train several networks."""
 
 
 def job() -> str | None:
@@ -33,15 +35,18 @@ def requeue(name: str) -> str:
 
 def write_job(run: Path) -> None:
     """Write into a run's folder which job it belongs to, if any."""
-    name = job()
-    if name is not None:
-        write(run / JOB_FILE, f"{name}\n".encode())
+    if job() is not None:
+        write(run / JOB_FILE, _this_run().encode())
+
+
+def _this_run() -> str:
+    return f"{job()}\n{shlex.join(sys.argv[1:])}\n"
 
 
 def requeued_checkpoint(runs: Path) -> Path | None:
-    """Return the last checkpoint of the newest run of this job, if the job has been started again."""
+    """Return the last checkpoint of the newest run of this job and command line, if the job has been started again."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         return None
     files = sorted(runs.glob(f"*/version_*/{JOB_FILE}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    own = (file.with_name("checkpoints") / "last.ckpt" for file in files if file.read_text().strip() == job())
+    own = (file.with_name("checkpoints") / "last.ckpt" for file in files if file.read_text() == _this_run())
     return next((checkpoint for checkpoint in own if checkpoint.is_file()), None)

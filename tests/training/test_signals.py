@@ -132,13 +132,16 @@ def test_slurm_jobs_are_requeued_and_go_on_by_themselves(
     assert f"mnist-lstm: SIGUSR1: saved at step 15, epoch 2; job {job} requeued\n" in err
     assert Path("scontrol.log").read_text() == f"requeue {job}\n"
 
-    # another run of another job is newer
+    # a run of another job is newer, and one of another command in the same job
     succeed(fit, *QUICK, "--trainer.max_epochs=1")
-    Path(RUNS / "version_2/slurm_job").write_text("78\n")
+    mine = Path(RUNS / "version_1/slurm_job").read_text()
+    Path(RUNS / "version_2/slurm_job").write_text(mine.replace(job, "78", 1))
+    succeed(fit, *QUICK, "--trainer.max_epochs=1")
+    Path(RUNS / "version_3/slurm_job").write_text(f"{job}\nfit --seed_everything 1\n")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     _, err = succeed(fit, *QUICK)
     assert f"checkpoint  {RUNS}/version_1/checkpoints/last.ckpt\n" in err
-    assert_same(load(0), load(3))
+    assert_same(load(0), load(4))
 
 
 def test_a_job_that_cannot_be_requeued_goes_on(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
