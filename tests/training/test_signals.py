@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,19 @@ from test_within_epochs import LONGER, RUNS, assert_same, load, scalars, send
 from mnist_lstm.training.signals import SAME_REQUEST_S
 
 QUICK = (*LONGER, "--test_after_fit=false")
+
+
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    """Let this process heed signals, also under nohup or in the background of a shell, which have it ignore some."""
+    names = ("SIGHUP", "SIGINT", "SIGTERM")
+    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_signals_that_save_go_on_and_change_nothing(fit: Command) -> None:
