@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +12,14 @@ from typing import Any
 
 import optuna
 import yaml
+from matplotlib.figure import Figure
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
 from mnist_lstm.console import printable
 from mnist_lstm.errors import InputError
+from mnist_lstm.files import scratch_folder, write
 from mnist_lstm.sweep.figures import draw_history, draw_importances
 from mnist_lstm.sweep.plan import ERROR, JOB, RUN, SCORES, WORKER
 from mnist_lstm.sweep.space import Options, Space, suggest
@@ -105,6 +105,12 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def _write_figure(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    write(path, picture.getvalue())
+
+
 class Results:
     """Files in a folder.
 
@@ -142,32 +148,28 @@ class Results:
         table = self._table()
         try:
             make_folder(folder.parent)
-            made = Path(tempfile.mkdtemp(prefix=".results-", dir=folder.parent))
-            try:
+            with scratch_folder(folder.parent) as made:
                 self._fill(made, table)
-                made.chmod(0o755)  # mkdtemp's is for its owner alone
                 return _settle(made, folder, table, is_own=is_own)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)  # gone, if it has become the folder
         except OSError as error:
             raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
     def _fill(self, folder: Path, table: str) -> None:
-        (folder / TABLE).write_text(table, encoding="utf-8")
+        write(folder / TABLE, table.encode())
         best = best_of(self.trials, self.study)
         if best is None:
             return
-        (folder / "best.yaml").write_text(self._best_config(best), encoding="utf-8")
+        write(folder / "best.yaml", self._best_config(best).encode())
         points = {
             state: [(t.number, t.value) for t in self.trials if t.state == state and t.value is not None]
             for state in (TrialState.COMPLETE, TrialState.PRUNED)
         }
         figure = draw_history(points[TrialState.COMPLETE], points[TrialState.PRUNED], self.metric, self.title)
-        figure.savefig(folder / "history.png", dpi=100)
+        _write_figure(figure, folder / "history.png")
         importances = self._importances()
         if importances:
             figure = draw_importances(importances, f"{self.title}, importance for {self.metric}")
-            figure.savefig(folder / "importance.png", dpi=100)
+            _write_figure(figure, folder / "importance.png")
 
     def _importances(self) -> dict[str, float]:
         """Return Optuna's importances; none if the trials are too few or all alike."""

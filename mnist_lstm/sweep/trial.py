@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, WriteError
+from mnist_lstm.files import write
 from mnist_lstm.training.callbacks.validation import Metrics, OnValidation
 from mnist_lstm.training.cli import MNISTCLI
 from mnist_lstm.training.quiet import quiet_lightning
@@ -57,8 +58,8 @@ def run_trial(args: list[str], on_start: Callable[[Path], None], on_validation: 
             TrialRun(args, start, on_validation)
     finally:
         for folder in folders:
-            with contextlib.suppress(OSError):
-                (folder / "fit.txt").write_text(output.getvalue(), encoding="utf-8")
+            with contextlib.suppress(OSError, WriteError):
+                write(folder / "fit.txt", output.getvalue().encode())
 
 
 @contextlib.contextmanager
