@@ -182,7 +182,7 @@ def checkpoint_that_is_a_device() -> list[str]:
 def network_that_asks_for_another_file() -> list[str]:
     import onnx
 
-    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [1.0])
+    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], np.ones(1, np.float32).tobytes(), raw=True)
     onnx.external_data_helper.set_external_data(weight, "/etc/passwd")
     put = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["N", 28, 28])
     graph = onnx.helper.make_graph([], "made", [put], [], [weight])

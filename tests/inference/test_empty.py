@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mnist_lstm.inference import Classifier, load_classifier
+from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.rounds import are_ruled
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,21 @@ def test_a_blot_is_an_empty_sheet_with_a_mark(classifier: Classifier) -> None:
     prediction = classifier(page)
     assert (prediction.status, prediction.digit) == ("empty", None)
     assert prediction.message == "there is nothing written in it, but 1 mark that is no digit"
+
+
+@pytest.mark.parametrize(("width", "height"), [(7, 7), (8, 9), (11, 12)])
+@pytest.mark.parametrize("blur", [0.0, 0.6])
+def test_the_buttons_of_a_window_are_no_zeros(classifier: Classifier, width: int, height: int, blur: float) -> None:
+    page = np.full((224, 210), 60, np.uint8)
+    page[18:206, 18:192] = 255
+    page[18:34, 18:192] = 236
+    for left in (144, 160, 176):
+        cv2.rectangle(page, (left, 21), (left + width - 1, 21 + height - 1), 20, 1)
+    page = cv2.GaussianBlur(page, (0, 0), blur) if blur else page
+    assert classifier(page, split=True).status == "empty"
+
+
+def test_bars_along_rows_and_columns_are_ruled() -> None:
+    bars = [Part(left, 96, left + 4, 145, 1, 196, 4.0, 0.26, 0.7, 0.85, 0) for left in (244, 342)]
+    assert are_ruled(bars)
+    assert not are_ruled([*bars, Part(20, 96, 60, 176, 2, 800, 5.0, 0.4, 0.9, 1.0, 0)])

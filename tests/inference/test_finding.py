@@ -8,7 +8,7 @@ from drawing import draw
 from mnist_lstm.inference import Classifier, load_classifier
 from mnist_lstm.inference.picture import Line, Page, Span, rounds
 from mnist_lstm.inference.picture.ink import Ink, measure_ink
-from mnist_lstm.inference.picture.parts import Part
+from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.two_tones import find_two_tones
 from mnist_lstm.inference.reading import Digit, Reading
 
@@ -246,6 +246,31 @@ def test_a_soft_shadow_has_no_two_tones(blur: float, found: int) -> None:
     light = ((x < 260 - 0.15 * y) & (y > 60)).astype(np.float32)
     grey = 0.4 + 0.4 * cv2.GaussianBlur(light, (0, 0), blur)
     assert len(list(find_two_tones(grey))) == found
+
+
+def test_corners_in_the_dark_and_a_box_in_the_shade_are_no_close_crop() -> None:
+    y, x = np.mgrid[:668, :501]
+    shade = cv2.GaussianBlur((x > 501 - 0.55 * (y - 200) - 10 * np.sin(y / 50)).astype(np.float32), (0, 0), 5)
+    corners = 0.8 * (1 - 0.27 * (np.hypot(x - 225, y - 408) / 450) ** 2) * (1 - 0.34 * shade)
+    y, x = np.mgrid[:486, :865]
+    shade = cv2.GaussianBlur((y > 470 - 0.16 * x - 20 * np.sin(x / 100)).astype(np.float32), (0, 0), 6)
+    box = 0.63 * (1 - 0.55 * shade)
+    cv2.rectangle(box, (520, 62), (750, 345), 0.31, 8)
+    for page in (corners, box):
+        assert not list(find_two_tones(page.astype(np.float32)))
+
+
+def test_a_stroke_has_an_edge_all_around_but_a_patch_of_light_fades() -> None:
+    stroke = draw(3, size=(300, 400), at=(60, 120), height=160, width=9, ink=90, paper=200) / 255
+    x = np.arange(400) * np.ones((300, 1))
+    light = 0.45 + 0.3 * np.clip((260 - x) / 100, 0, 1) * (x > 150)
+    faded = []
+    for page, is_light in ((stroke, False), (light, True)):
+        ink = measure_ink(cv2.GaussianBlur(page.astype(np.float32), (0, 0), 2), is_light)
+        assert ink is not None
+        faded += [part.faded for part in find_parts(ink)[0]]
+    assert faded[0] == 0
+    assert min(faded[1:]) > 0.4
 
 
 def test_a_corner_of_faint_squares_is_no_writing() -> None:

@@ -29,7 +29,7 @@ from mnist_lstm.inference.picture.ink import (
 )
 from mnist_lstm.inference.picture.lines import Line, Page, Span
 from mnist_lstm.inference.picture.parts import Part
-from mnist_lstm.inference.picture.rounds import are_alike, find_ink
+from mnist_lstm.inference.picture.rounds import are_alike, are_ruled, find_ink
 from mnist_lstm.inference.picture.sheet import Sheet, find_sheets
 from mnist_lstm.inference.picture.two_tones import fills, find_two_tones
 
@@ -122,6 +122,8 @@ def _find_on(sheet: Sheet, widths: tuple[float, ...] = (WIDE, NARROW)) -> list[F
                     for firmer in _firmer(ink, bool(rounds))
                     for other in find_ink(firmer, is_cut_out=sheet.is_cut_out)
                     if not any(are_alike(other[0], writing) for writing, _, _ in rounds)
+                    # where weak ink is no writing, upright bars are left of lines
+                    and (rounds or not are_ruled(other[0]))
                 ]
             for number, (writing, labels, rest) in enumerate([*rounds, *firm]):
                 parts = [part for part in writing if part.stroke < 0.8 * width * max(labels.shape)]

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from mnist_lstm.inference.picture.ink import Grey, Ink
 from mnist_lstm.inference.picture.morphology import Labels, Mask, depth, dilate, erode, keep_runs, label
@@ -17,6 +19,7 @@ SLENDER = 0.4  # ratio of the deviations across and along a bar, at most: 1s hav
 TOUCHING, ALONG, ON = 0.05, 0.33, 0.5
 WHOLE, LONG, BAR = 0.95, 6, 0.65  # share of the bar's columns, its length over its width, its share of the part
 Window = tuple[slice, slice]
+CHANGE = 0.3  # of the grey levels at the edge of a stroke, as a share of its strength, at least
 MAX_PARTS = 3000  # only this many of the largest parts are considered: noise falls into thousands
 
 
@@ -59,6 +62,8 @@ class Part(Bounds):
         edge: width in pixels over which pale ink becomes the ground; 0 for other ink.
         dark: share of what is just outside it that is as dark: about 0 for a stroke, half for the outline of
             something solid.
+        faded: share of its outline across which the grey levels hardly change: 0 for a stroke, a tenth and more for a
+            patch of light, which ends where the ground was not estimated well.
     """
 
     label: int
@@ -72,6 +77,7 @@ class Part(Bounds):
     shown: float = 1.0
     edge: float = 0.0
     dark: float = 0.0
+    faded: float = 0.0
 
     @property
     def side(self) -> int:
@@ -120,24 +126,43 @@ def find_parts(ink: Ink) -> tuple[list[Part], Labels, Mask]:
             continue
         excess = float(np.clip(np.median(ink.excess[box][own]) / max(np.median(strength), 1e-6), 0, 1))
         reach = round(min(max(3, 0.01 * max(mask.shape), 0.35 * stroke), 0.04 * max(mask.shape) + 2))
-        window, own, outside = _around(labels, lines, number, box, reach)
-        rim = _rim(own, reach)
-        sharpness = _lost(ink.strength[window], own, outside, rim) / max(level, 1e-6)
+        around = _around(labels, lines, number, box, reach)
+        sharpness = _lost(ink.strength[around.window], around) / max(level, 1e-6)
         edges = (top == 0) + (left == 0) + (top + high == height) + (left + wide == width)
         place = (left, top, left + wide, top + high)
-        shown, edge, dark = _compare(ink, window, own, outside, rim, level)
-        part = Part(*place, number, area, stroke, level, sharpness, excess, edges, shown=shown, edge=edge, dark=dark)
-        parts.append(replace(part, step=_step(ink.grey[window], own, outside)) if part.is_bar else part)
+        part = Part(*place, number, area, stroke, level, sharpness, excess, edges, 0.0, *_compare(ink, around, level))
+        parts.append(replace(part, step=_step(ink.grey[around.window], around)) if part.is_bar else part)
     return parts, labels, lines
 
 
-def _around(labels: Labels, lines: Mask, number: int, box: Window, reach: int) -> tuple[Window, Mask, Mask]:
-    """Return a window around a part; in it the part, and what is ``reach`` pixels outside it and no other ink."""
+class _Around(NamedTuple):
+    """A part and what is around it.
+
+    Attributes:
+        window: the index of what follows in a picture.
+        own: the part.
+        free: what is no ink.
+        outside: what of that is ``reach`` pixels away from the part.
+        rim: what of the part is within ``reach`` pixels of its edge.
+        reach: in pixels.
+    """
+
+    window: Window
+    own: Mask
+    free: Mask
+    outside: Mask
+    rim: Mask
+    reach: int
+
+
+def _around(labels: Labels, lines: Mask, number: int, box: Window, reach: int) -> _Around:
     rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in box)
     own = labels[rows, columns] == number
     size = 2 * reach + 1
-    ring = dilate(own, size, size) & ~dilate(own, size - 2, size - 2)
-    return (rows, columns), own, ring & (labels[rows, columns] == 0) & ~lines[rows, columns]
+    free = (labels[rows, columns] == 0) & ~lines[rows, columns]
+    outside = free & dilate(own, size, size) & ~dilate(own, size - 2, size - 2)
+    rim = own & dilate(own & ~erode(own, 3, 3), size, size)
+    return _Around((rows, columns), own, free, outside, rim, reach)
 
 
 def _is_rest(labels: Labels, lines: Mask, number: int, box: Window, stroke: float) -> bool:
@@ -166,30 +191,54 @@ def _is_upright_or_level(own: Mask) -> bool:
     return bool(LONG * whole.sum() < len(long) and long[:, whole].sum() > BAR * own.sum())
 
 
-def _lost(strength: Grey, own: Mask, outside: Mask, rim: Mask) -> float:
+def _lost(strength: Grey, around: _Around) -> float:
     """Return how much less ink there is outside a part than at its rim."""
+    if not around.outside.any():
+        return float(np.median(strength[around.own]))
+    return float(np.median(strength[around.rim]) - np.median(strength[around.outside]))
+
+
+def _compare(ink: Ink, around: _Around, level: float) -> tuple[float, float, float, float]:
+    """Return `shown`, `edge`, `dark` and `faded`: grey levels know nothing of the ground's estimate, maybe wrong."""
+    window, own, free, outside, rim, reach = around
     if not outside.any():
-        return float(np.median(strength[own]))
-    return float(np.median(strength[rim]) - np.median(strength[outside]))
-
-
-def _rim(own: Mask, reach: int) -> Mask:
-    """Return what of a part is within ``reach`` pixels of its edge."""
-    size = 2 * reach + 1
-    return own & dilate(own & ~erode(own, 3, 3), size, size)
-
-
-def _compare(ink: Ink, window: Window, own: Mask, outside: Mask, rim: Mask, level: float) -> tuple[float, float, float]:
-    """Return `shown`, `edge` and `dark` of a part: grey levels know nothing of the ground's estimate, maybe wrong."""
-    if not outside.any():
-        return 1.0, 0.0, 0.0
+        return 1.0, 0.0, 0.0, 0.0
     grey = 1 - ink.grey[window] if ink.is_light else ink.grey[window]
     ground = float(np.median(grey[outside]))
     own_grey, brightest = float(np.median(grey[own])), float(np.percentile(grey[outside], 90))
     dark = float((grey[outside] < own_grey + 0.1 * (brightest - own_grey)).mean())
     height = max(level, 1e-6) * max(ground, ink.least_ground)
     shown = (ground - float(np.median(grey[rim]))) / height
-    return shown, edge_width(grey, own, height) if level < PALE else 0.0, dark
+    edge = edge_width(grey, own, height) if level < PALE else 0.0
+    return shown, edge, dark, share_faded(grey, own, free, reach, height)
+
+
+def share_faded(grey: Grey, own: Mask, free: Mask, reach: int, height: float) -> float:
+    """Return the share of the outline of dark ink across which the levels change by much less than ``height``.
+
+    Args:
+        grey: levels.
+        own: the ink.
+        free: what is no ink.
+        reach: pixels on both sides that are compared.
+        height: by how much the levels change at the edge of a stroke.
+    """
+    size = 2 * reach + 1
+    (within, inked), (outside, count) = (_sums(grey, mask, size) for mask in (own, free & ~dilate(own, 3, 3)))
+    outline = own & ~erode(own, 3, 3) & (count > size)
+    change = outside[outline] / count[outline] - within[outline] / inked[outline]
+    return float((change < CHANGE * height).mean()) if change.size else 0.0
+
+
+def _sums(grey: Grey, mask: Mask, size: int) -> tuple[Grey, Grey]:
+    """Return the sum of the levels, and the number of the pixels, of a mask in the square around each pixel."""
+    return _sum(np.where(mask, grey, 0), size), _sum(mask, size)
+
+
+def _sum(values: npt.NDArray[Any], size: int) -> Grey:
+    kernel = size, size
+    total: Grey = cv2.boxFilter(values.astype(np.float32), -1, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return total
 
 
 def edge_width(values: Grey, mask: Mask, height: float) -> float:
@@ -200,8 +249,9 @@ def edge_width(values: Grey, mask: Mask, height: float) -> float:
     return height / max(float(np.percentile(slopes, 60)), 1e-6)
 
 
-def _step(grey: Grey, own: Mask, outside: Mask) -> float:
+def _step(grey: Grey, around: _Around) -> float:
     """Return `Part.step` of a bar."""
+    own, outside = around.own, around.outside
     places, beyond = np.argwhere(own), np.argwhere(outside)
     middle = places.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov((places - middle).T))

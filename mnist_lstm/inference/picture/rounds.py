@@ -11,6 +11,8 @@ from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.rulings import is_straight
 from mnist_lstm.inference.picture.writing import CONTRAST, select_writing
 
+RULED = 0.8  # share of the length of lines at least: crossings are short
+
 
 def find_ink(ink: Ink, *, is_cut_out: bool = False) -> Iterator[tuple[list[Part], Labels, Ink]]:
     """Yield the parts of the ink that are writing, the labelled picture, and the ink in which they were found.
@@ -51,15 +53,23 @@ def are_alike(parts: list[Part], others: list[Part]) -> bool:
     return bool(np.abs(bounds[0] - bounds[1]).max() <= 3)
 
 
+def are_ruled(parts: list[Part]) -> bool:
+    """Return whether nearly all parts are bars along the rows or the columns of the picture."""
+    return sum(part.side for part in parts if part.is_ruled) >= RULED * sum(part.side for part in parts)
+
+
 def _are_lines(parts: list[Part], labels: Labels, ink: Ink, lines: Mask) -> bool:
     """Return whether parts are the rest of printed lines: upright or level bars, faint, of a grid or like lines."""
-    if all(part.level < FAINT and part.side > 20 and is_straight(labels[part.slices] == part.label) for part in parts):
+    straight = [part for part in parts if part.side > 20 and is_straight(labels[part.slices] == part.label)]
+    is_faint = all(part.level < FAINT for part in parts)
+    if is_faint and straight == parts:
         return True  # also corners of a grid
-    bars = [part for part in parts if part.is_ruled]
-    if sum(bar.side for bar in bars) < 0.8 * sum(part.side for part in parts):  # crossings are short
+    # the lines of a sheet askew are tilted; at the edge, the last of a grid are joined
+    bars = [p for p in parts if p.is_ruled or (is_faint and p.is_bar) or (p.edges and p in straight)]
+    if sum(bar.side for bar in bars) < RULED * sum(part.side for part in parts):
         return False
     is_grid = len(bars) >= 4 and sum(bar.width > bar.height for bar in bars) >= 0.25 * len(bars)
-    if is_grid or all(bar.level < FAINT for bar in bars):
+    if is_grid or all(bar.level < FAINT and bar.is_ruled for bar in bars):
         return True
     if not lines.any():
         return False

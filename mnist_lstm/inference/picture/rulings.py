@@ -9,6 +9,7 @@ import numpy.typing as npt
 from mnist_lstm.inference.picture.morphology import Labels, Mask, dilate, erode, holes, keep_runs, label
 
 BOX = 0.93  # share of its smallest rectangle that a box fills
+SMALL_FRAME, SMALL_BOX = 16, 0.9  # shorter side in pixels, and share of its bounds that it fills: round ones, 0.8
 FRAME, EMPTY_FRAME = 0.88, 0.95  # share of its smallest rectangle that the hole of a frame fills; that of an 8, 0.8
 
 
@@ -20,17 +21,18 @@ def remove_rulings(mask: Mask, faint: Mask) -> Mask:
 def is_frame(mask: Mask, share: float) -> bool:
     """Return whether a part of the ink has a large hole that fills its smallest rectangle by at least ``share``.
 
-    So does a square with four corners, as the buttons of a window: too small to tell its hole from a round one.
+    A small part, as a button of a window, is one if it fills its bounds itself, but for a hole: there are too few
+    pixels to tell a straight hole from a round one.
     """
-    height, width = mask.shape
-    if min(height, width) < 6:
+    if min(mask.shape) < 6:
         return False
-    is_square = 0.8 < width / height < 1.25
-    if is_square and mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():
-        share = 0.0
-    elif min(height, width) < 12:
-        share = EMPTY_FRAME if is_square else 1.0
-    return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in holes(np.pad(mask, 1)))
+    found = list(holes(np.pad(mask, 1)))
+    if min(mask.shape) < SMALL_FRAME:
+        filled = np.zeros(mask.shape, np.uint8)
+        outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+        return bool(found) and float(filled.mean()) > SMALL_BOX
+    return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in found)
 
 
 def is_straight(mask: Mask) -> bool:
@@ -83,7 +85,8 @@ def _horizontal_lines(mask: Mask, faint: Mask) -> _Lines:
     # a tilted line moves up or down: widen the ink by a pixel on either side
     framed = np.pad(dilate(faint, 3, 1), ((0, 0), (length, length)), mode="edge")
     labels, boxes = label(keep_runs(framed, 1, length)[:, length:-length])
-    lengths, thickness = boxes[:, 2], boxes[:, 4] / boxes[:, 2]
+    lengths = np.maximum(boxes[:, 2], 1)  # a mask that is full has no background
+    thickness = boxes[:, 4] / lengths
     is_whole = (thickness <= max(6, 0.08 * height)) & (lengths >= 0.9 * width)
     is_broken = (thickness <= max(5, 0.012 * height)) & (lengths >= 0.4 * width)
     if width < 0.4 * height:  # in a strip of digits, strokes are as long as the strip is high

@@ -7,16 +7,19 @@ import numpy as np
 from mnist_lstm.inference.picture.finding import Finding
 from mnist_lstm.inference.picture.ink import MIN_CONTRAST, SMALL, Grey, Ink, otsu, shrink
 from mnist_lstm.inference.picture.morphology import depth, holes, label
-from mnist_lstm.inference.picture.parts import Part, edge_width
+from mnist_lstm.inference.picture.parts import Part, edge_width, share_faded
 from mnist_lstm.inference.picture.sheet import Sheet
+from mnist_lstm.inference.picture.writing import FADED
 
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
 SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
 HOLES = 4  # at most: an 8 has two, squared paper many
 LEAST = 0.25  # longer side of the digit, as a share of the picture's: this is a close crop
+WIDE = 1.5  # width of the digit over its height, at most
 WIDEST = 0.4  # stroke, as a share of the digit's longer side
 BLUR = 0.1  # width of the edge between the tones, as a share of the picture's longer side: digits have up to 0.04
+REACH = 6  # pixels on both sides of the edge between the tones: no digit's is wider
 FILLED = 0.9  # share of the picture's height and width, and of all ink, at least
 
 
@@ -43,7 +46,11 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         depths = depth(mask)[mask]
         stroke = 2 * float(np.percentile(depths, 90))
         part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
-        if part.stroke < WIDEST * part.side and part.side >= LEAST * max(mask.shape):
+        if part.stroke >= WIDEST * part.side or part.width > WIDE * part.height:
+            continue
+        dark = sheet.grey if ink < ground else 1 - sheet.grey
+        is_shade = share_faded(dark, mask, ~mask, REACH, abs(ink - ground)) > FADED
+        if part.side >= LEAST * max(mask.shape) and not is_shade:
             found = Ink(sheet.grey, strength, 0.5, 0.5, strength, 0.1, np.zeros(mask.shape, dtype=bool), ink > ground)
             yield Finding(sheet, [part], mask.astype(np.int32), found, 0.0)
 

@@ -13,6 +13,7 @@ SHOWN = (0.4, 1.4)  # range of all digits but one that were read there; where sh
 EDGE = 6  # width of the edge of pale ink in pixels, at most: digits have up to 5, soft light 8 and more
 SHOWN_BETWEEN = 1.2  # of what has dark lines around it and little excess, as bare paper has: digits have up to 1.18
 DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to 0.4, outlines of objects 0.43 and more
+FADED = 0.15  # share of a stroke's outline without an edge, at most: digits have up to 0.14
 DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
 SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
@@ -64,7 +65,7 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
     sharpness = SHARPNESS if max(shape) > SMALL else 0.6 * SHARPNESS
     if part.sharpness <= sharpness or part.excess <= EXCESS or part.side <= max(5, 0.01 * max(shape)):
         return False
-    if part.level < MIN_CONTRAST:
+    if part.level < MIN_CONTRAST or part.faded > FADED:
         return False
     if not SHOWN[0] < part.shown < SHOWN[1] or part.edge > max(EDGE, 0.01 * max(shape)):
         return False
