@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LambdaCallback, LearningRateFinder, ProgressBar
+from lightning.pytorch.plugins import Precision
 
 from mnist_lstm.errors import InputError, Stopped, TrainingError, WriteError
 from mnist_lstm.files import new_run, open_new
@@ -25,7 +26,7 @@ from mnist_lstm.training.callbacks.predictions import CSVPredictions
 from mnist_lstm.training.callbacks.progress import progress_callbacks
 from mnist_lstm.training.callbacks.tensorboard import RunLogger
 from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
-from mnist_lstm.training.options import check_options, runs_folder
+from mnist_lstm.training.options import check_options, check_precision, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
 from mnist_lstm.training.signals import Signals
@@ -104,6 +105,9 @@ class MNISTCLI(ParsingCLI):
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
         if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             raise InputError("--trainer.plugins: checkpoints are written by mnist-lstm itself; leave CheckpointIO out")
+        for plugin in plugins:
+            if isinstance(plugin, Precision):
+                check_precision(f"--trainer.plugins {type(plugin).__name__}:", plugin.precision)
         plugins.append(DurableCheckpointIO())
         options: dict[str, Any] = {"callbacks": callbacks, "plugins": plugins, "use_distributed_sampler": False}
         options |= processes.launched_devices(given["devices"], given["num_nodes"])

@@ -69,11 +69,8 @@ def check_options(options: Namespace) -> None:
             f"--model.input_size {model.input_size} --model.num_classes {model.num_classes}: digits here have {SIZE} "
             f"pixels per row and {len(CLASS_NAMES)} classes"
         )
-    if trainer.precision is not None and str(trainer.precision) not in PRECISIONS:
-        raise InputError(
-            f"--trainer.precision {trainer.precision}: images are float32 here, and so must the weights be; take "
-            "32-true or bf16-mixed, or 16-mixed on a GPU"
-        )
+    if trainer.precision is not None:
+        check_precision("--trainer.precision", trainer.precision)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     available["gpu"] = any(available.values())
     if not available.get(str(trainer.accelerator), True):
@@ -85,6 +82,18 @@ def check_options(options: Namespace) -> None:
         raise InputError(
             f"--explain_every_n_epochs {options.explain_every_n_epochs}: draws validation digits; "
             "with --data.val_size 0 there are none"
+        )
+    for name in ("checkpoint_every_n_steps", "checkpoint_every_n_minutes"):
+        if options.get(name) and trainer.enable_checkpointing is False:
+            raise InputError(f"--{name} {options[name]}: with --trainer.enable_checkpointing false there are none")
+
+
+def check_precision(option: str, precision: str | int) -> None:
+    """Refuse a precision whose weights are not float32."""
+    if str(precision) not in PRECISIONS:
+        raise InputError(
+            f"{option} {precision}: images are float32 here, and so must the weights be; take 32-true or bf16-mixed, "
+            "or 16-mixed on a GPU"
         )
 
 

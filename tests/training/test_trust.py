@@ -129,3 +129,22 @@ def test_precisions_of_other_weights_are_refused(command: Command, name: str) ->
     err = fail(command, "fit", "--data.dataset=digits", f"--trainer.precision={name}")
     assert f"--trainer.precision {name}:" in err
     assert "32-true" in err
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        '{"class_path": "lightning.pytorch.plugins.HalfPrecision", "init_args": {"precision": "16-true"}}',
+        '{"class_path": "lightning.pytorch.plugins.DoublePrecision"}',
+    ],
+)
+def test_plugins_of_other_weights_are_refused(command: Command, plugin: str) -> None:
+    err = fail(command, "fit", "--data.dataset=digits", f"--trainer.plugins={plugin}")
+    assert "--trainer.plugins" in err
+    assert "32-true" in err
+
+
+def test_checkpoints_within_epochs_need_checkpoints(command: Command) -> None:
+    options = ("--trainer.enable_checkpointing=false", "--checkpoint_every_n_steps=5")
+    err = fail(command, "fit", "--data.dataset=digits", *options)
+    assert "--checkpoint_every_n_steps 5: with --trainer.enable_checkpointing false there are none" in err
