@@ -151,7 +151,7 @@ class MNISTCLI(ParsingCLI):
         title = dataset if dataset == "mnist" else f"{dataset} (not MNIST)"
         if self.trainer.is_global_zero and processes.is_first():
             lines = {"dataset": title, "network": report.describe(self.model.model)}
-            report.print_lines(lines | report.describe_processes(self.trainer, self.datamodule.hparams["batch_size"]))
+            report.print_lines(lines | report.describe_devices(self.trainer, self.datamodule.hparams["batch_size"]))
         try:
             path = self.checkpoint.path if self.checkpoint else None
             result = run.fit(self.trainer, self.model, self.datamodule, folder, path, self.steps_before)

@@ -17,6 +17,8 @@ def quiet_lightning() -> Iterator[None]:
     tips = (
         "Tip: For seamless cloud",
         "TPU available",
+        "GPU available",  # so it is said by `fit`, once
+        "`Trainer.fit` stopped: `max_",  # as asked, and the last line that is printed says it
         "to estimate number of stepping batches",
         "Initializing distributed",  # the command says it in one line
         "distributed_backend=",

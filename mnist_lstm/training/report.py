@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from rich.console import Console
@@ -59,15 +60,18 @@ def describe(network: RowLSTM) -> str:
     return f"{own.cell}, {own.num_layers} x {own.hidden_size} units{directions}, {weights:,} weights"
 
 
-def describe_processes(trainer: Trainer, batch_size: int) -> dict[str, str]:
-    """Return a line about several processes and what each has of a batch; none about one process."""
+def describe_devices(trainer: Trainer, batch_size: int) -> dict[str, str]:
+    """Return a line about the device, and one about several processes and what each has of a batch."""
+    device = trainer.strategy.root_device
+    on_gpu = device.type == "cuda"
+    lines = {"device": f"GPU ({torch.cuda.get_device_name(device)})" if on_gpu else device.type.upper()}
     count, hosts = trainer.world_size, trainer.num_nodes
-    if count == 1:
-        return {}
-    backend = "NCCL" if trainer.strategy.root_device.type == "cuda" else "gloo"
-    on = f" on {hosts} hosts" if hosts > 1 else ""
-    share = f"{batch_size / count:,.4g}"
-    return {"processes": f"{count}{on} ({backend}), each with {share} of the {batch_size:,} images of a batch"}
+    if count > 1:
+        on = f" on {hosts} hosts" if hosts > 1 else ""
+        share = f"{batch_size / count:,.4g}"
+        what = f"({'NCCL' if on_gpu else 'gloo'}), each with {share} of the {batch_size:,} images of a batch"
+        lines["processes"] = f"{count}{on} {what}"
+    return lines
 
 
 def print_confusion(counts: Tensor) -> None:
