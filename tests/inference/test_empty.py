@@ -7,6 +7,8 @@ import pytest
 from mnist_lstm.inference import Classifier, load_classifier
 from mnist_lstm.inference.picture.parts import Part
 from mnist_lstm.inference.picture.rounds import are_ruled
+from mnist_lstm.inference.picture.two_tones import find_two_tones
+from mnist_lstm.inference.picture.writing import select_writing
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,17 @@ def test_bars_along_rows_and_columns_are_ruled() -> None:
     bars = [Part(left, 96, left + 4, 145, 1, 196, 4.0, 0.26, 0.7, 0.85, 0) for left in (244, 342)]
     assert are_ruled(bars)
     assert not are_ruled([*bars, Part(20, 96, 60, 176, 2, 800, 5.0, 0.4, 0.9, 1.0, 0)])
+
+
+def test_a_speck_in_the_corner_of_a_small_crop_is_no_digit() -> None:
+    speck = Part(0, 41, 5, 66, 1, 79, 4.0, 0.23, 0.6, 1.0, 2)
+    labels = np.zeros((66, 34), np.int32)
+    labels[speck.slices] = 1
+    assert select_writing([speck], labels) == []
+
+
+def test_half_a_sheet_in_the_light_is_no_close_crop() -> None:
+    y, x = np.mgrid[:576, :432]
+    light = cv2.GaussianBlur((x > 240 + 25 * np.sin(y / 60)).astype(np.float32), (0, 0), 8)
+    corner = 0.5 * np.exp(-((x - 432) ** 2 + y**2) / (2 * 50**2))
+    assert not list(find_two_tones(((0.45 + 0.3 * light) * (1 - corner)).astype(np.float32)))

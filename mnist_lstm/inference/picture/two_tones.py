@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from mnist_lstm.inference.picture.finding import Finding
@@ -14,6 +15,7 @@ from mnist_lstm.inference.picture.writing import FADED
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
 SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
+CORNER, SOFT = 0.25, 4  # distance of the ground from a corner, as a share of the longer side, and width of the edge
 HOLES = 4  # at most: an 8 has two, squared paper many
 LEAST = 0.25  # longer side of the digit, as a share of the picture's: this is a close crop
 WIDE = 1.5  # width of the digit over its height, at most
@@ -33,12 +35,15 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
     within = float(np.var(sheet.grey - np.where(is_light, levels[1], levels[0])))
     if within > WITHIN * float(np.var(sheet.grey)) or levels[1] - levels[0] < MIN_CONTRAST:
         return
-    if edge_width(sheet.grey, is_light, levels[1] - levels[0]) > max(4, BLUR * max(is_light.shape)):
+    width = edge_width(sheet.grey, is_light, levels[1] - levels[0])
+    if width > max(4, BLUR * max(is_light.shape)):
         return  # a soft shadow
     for mask, (ink, ground) in ((~is_light, levels), (is_light, levels[::-1])):
         rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
         is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > SIDE
-        if rim.mean() > RIM or is_half or sum(1 for _ in holes(mask)) > HOLES:
+        distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        in_shade = width > SOFT and distance[[0, 0, -1, -1], [0, -1, 0, -1]].max() > CORNER * max(mask.shape)
+        if rim.mean() > RIM or is_half or in_shade or sum(1 for _ in holes(mask)) > HOLES:
             continue
         strength = np.clip((sheet.grey - ground) / (ink - ground), 0, 1).astype(np.float32)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -15,6 +15,7 @@ SHOWN_BETWEEN = 1.2  # of what has dark lines around it and little excess, as ba
 DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to 0.4, outlines of objects 0.43 and more
 FADED = 0.15  # share of a stroke's outline without an edge, at most: digits have up to 0.14
 DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
+CORNER = 0.5  # share of the picture's width or height that a digit at two edges has at least
 SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
@@ -31,7 +32,7 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
     elif largest >= max(10, 0.025 * max(shape)):
         parts = [part for part in parts if not part.edges or not _is_object(part, shape)]
     elif not inside:  # a close crop, or objects; a 1 alone may go on beyond the upper or lower edge
-        parts = [part for part in parts if part.side > 0.3 * min(shape)]
+        parts = [part for part in parts if part.side > 0.3 * min(shape) and not _is_in_corner(part, shape)]
         parts = [part for part in parts if not _is_solid_at_edge(part) or 0 < part.left < part.right < shape[1]]
     if not parts:
         return []
@@ -88,6 +89,11 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
 def _is_solid_at_edge(part: Part, share: float = 0.8) -> bool:
     """Return whether a part is an upright or level rectangle at one or two edges, as a phone that lies there."""
     return 0 < part.edges < 3 and part.area > share * part.width * part.height
+
+
+def _is_in_corner(part: Part, shape: tuple[int, ...]) -> bool:
+    """Return whether a part at two edges is small: one that leaves no room for a digit beside it is a close crop."""
+    return part.edges == 2 and max(part.width / shape[1], part.height / shape[0]) < CORNER
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:
