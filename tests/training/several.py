@@ -8,10 +8,12 @@ import os
 import shutil
 import signal
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -49,6 +51,24 @@ class Record(Callback):
             shutil.copy(self._folder / "checkpoints/last.ckpt", self._folder / "within.ckpt")
 
 
+class Masks(Callback):
+    """Keep what a process draws of dropout in each step, and the state of the generator that all share."""
+
+    def __init__(self) -> None:
+        self.masks: list[list[float]] = []
+        self.shared: list[int] = []
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        pl_module.model.register_forward_pre_hook(self._draw)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx: int) -> None:
+        self.shared.append(zlib.crc32(torch.get_rng_state().numpy().tobytes()))
+
+    def _draw(self, *args: Any) -> None:
+        with torch.random.fork_rng(devices=[]):
+            self.masks.append(F.dropout(torch.ones(64), 0.5).tolist())
+
+
 def trainer_of(count: int, folder: Path, **options: Any) -> Trainer:
     strategy = DDPStrategy() if count > 1 else "auto"
     own = {"accelerator": "cpu", "devices": count, "strategy": strategy, "use_distributed_sampler": False}
@@ -56,12 +76,12 @@ def trainer_of(count: int, folder: Path, **options: Any) -> Trainer:
     return Trainer(default_root_dir=folder, plugins=[DurableCheckpointIO()], **own, **quiet | options)
 
 
-def train(count: int, folder: Path, checkpoint: Path | None = None, **options: Any) -> tuple[Record, dict[str, Any]]:
+def train(count: int, folder: Path, checkpoint: Path | None = None) -> tuple[Record, dict[str, Any]]:
     """Train two epochs with augmentation; return what was recorded, and the metrics."""
     seed_everything(0, verbose=False)
     data, record, signals = MNISTDataModule("digits", batch_size=BATCH_SIZE, augment=True), Record(folder), Signals()
     record.starts_anew = checkpoint is None
-    model = DigitClassifier(hidden_size=16, num_layers=2, **options)
+    model = DigitClassifier(hidden_size=16, num_layers=2)
     callbacks = run.run_callbacks(folder, logs=False, signals=signals)
     with signals.handled(saves=True):
         trainer = trainer_of(count, folder, max_epochs=2, callbacks=[record, *callbacks], log_every_n_steps=4)
@@ -84,6 +104,16 @@ def evaluate(count: int, folder: Path) -> dict[str, Any]:
     return results
 
 
+def draw_masks(count: int, folder: Path) -> list[tuple[list[int], list[list[float]]]]:
+    """Train three steps with dropout; return the `Masks` of each process."""
+    seed_everything(2, verbose=False)
+    masks = Masks()
+    few = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 0, "enable_checkpointing": False}
+    trainer = trainer_of(count, folder, callbacks=[masks], **few)
+    trainer.fit(DigitClassifier(hidden_size=4, num_layers=2, dropout=0.5), MNISTDataModule("digits", augment=True))
+    return processes.gather((masks.shared, masks.masks))
+
+
 def all_of(count: int, folder: Path) -> dict[str, Any]:
     """Do all, and return what is to be the same for any number of processes."""
     within_epochs.LOOK_EVERY_S = 0.0  # after each step
@@ -91,12 +121,14 @@ def all_of(count: int, folder: Path) -> dict[str, Any]:
     record, metrics = train(count, folder)
     shares = processes.gather(record.shares)
     evaluated = evaluate(count, folder)
+    masks = draw_masks(count, folder)
     return {
         "losses": record.losses,
         "images": record.images,
         "metrics": metrics,
         "shares": shares,
         "evaluated": evaluated,
+        "masks": masks,
     }
 
 

@@ -7,17 +7,15 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import Command, fit_args, succeed
+from disks import no_file_larger_than, small_disk
 from lightning.pytorch import Callback
 from test_within_epochs import LONGER, RUNS, assert_same, load
 
@@ -29,17 +27,6 @@ QUICK = (*LONGER, "--test_after_fit=false")
 LINE = re.compile(
     r"^mnist-lstm: error: (?P<file>.+): cannot be written \((?P<reason>[^)]+)\); (?P<hint>.+)$", re.MULTILINE
 )
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Let writing beyond a size fail, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(("size", "file"), [(20_000, "checkpoints/"), (1_000, "config.yaml")])
@@ -181,20 +168,6 @@ def test_50_kills_lose_nothing_but_the_steps_since_the_last_checkpoint(archives:
         for name in ("last", "best"):
             assert_same(load(0, name), load(max(int(run.name[8:]) for run in RUNS.iterdir()), name))
     print(f"{kills} kills in {trainings} trainings")
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[Path]:
-    """Mount a disk of so many bytes, in memory; skip where that is not allowed."""
-    folder = Path("disk").absolute()
-    folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.slow

@@ -74,10 +74,20 @@ def test_shares_differ_by_one_image_at_most(together: Result) -> None:
 
 
 def test_the_loss_curve_and_the_log_are_those_of_one_process(alone: Result, together: Result) -> None:
+    difference = max(abs(one - other) for one, other in zip(alone[1]["losses"], together[1]["losses"], strict=True))
+    print(f"{len(together[1]['shares'])} processes: largest difference of the loss {difference:.1e}")
     assert together[1]["losses"] == pytest.approx(alone[1]["losses"], abs=1e-5)
     names = ("train/loss", "train/acc", "train/grad_norm", "val/loss", "val/acc")
     for name in names:
         assert together[1]["metrics"][name] == pytest.approx(alone[1]["metrics"][name], abs=1e-4), name
+
+
+def test_processes_draw_other_units_of_dropout_and_share_everything_else(together: Result) -> None:
+    shared, masks = zip(*together[1]["masks"], strict=True)
+    assert len(set(map(tuple, shared))) == 1
+    drawn = [tuple(mask) for process in masks for mask in process]
+    assert len(drawn) == len(set(drawn)) == 3 * len(shared)
+    assert {0.0, 2.0} == {value for mask in drawn for value in mask}
 
 
 def test_predictions_are_in_order_and_written_by_the_first_process(alone: Result, together: Result) -> None:
