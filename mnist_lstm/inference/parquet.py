@@ -19,7 +19,7 @@ except ImportError:
     pa = None
 
 from mnist_lstm.console import printable
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, WriteError
 from mnist_lstm.files import TEMPORARY, empty_folder, open_new
 from mnist_lstm.inference.outputs import lock
 from mnist_lstm.inference.rest import Row
@@ -98,8 +98,11 @@ class ParquetOutput:
 
     def _write_part(self) -> None:
         rows, self._rows = self._rows, []
-        with open_new(self._folder / _part(self._parts), "--output", binary=True) as file:
-            parquet.write_table(pa.Table.from_pylist(rows, self._schema), file)
+        try:
+            with open_new(self._folder / _part(self._parts), "--output", binary=True) as file:
+                parquet.write_table(pa.Table.from_pylist(rows, self._schema), file)
+        except WriteError as error:
+            raise WriteError(f"{error}; --resume continues it") from error
         self._parts += 1
 
     def __enter__(self) -> Self:

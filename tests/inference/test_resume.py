@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import Command, fail, succeed
+from disks import grow, no_file_larger_than, small_disk
 from drawing import STROKES, draw
 from PIL import Image
 
 from mnist_lstm.data.datasets import load_sklearn_digits
-from mnist_lstm.inference import parquet, sources
+from mnist_lstm.inference import batches, parquet, sources
 
 FORMATS = ("csv", "json", "parquet")
 # small batches and parts, so that a kill comes between several of them
@@ -31,6 +33,7 @@ from mnist_lstm.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 COUNT = 300
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 @pytest.fixture
@@ -126,6 +129,62 @@ def test_thirty_kills(command: Command, folder: Path, kind: str, tmp_path: Path)
         killed += kill_and_resume(command, kind, kills=5, seed=series)
         series += 1
     print(f"{kind}: {killed} kills in {series} series")
+
+
+def check_full(result: tuple[int, str, str], reason: str) -> None:
+    """Check that a run has ended in one line about its output."""
+    code, out, err = result
+    assert (code, out) == (1, ""), err
+    (line,) = re.findall("^mnist-lstm: error: --output .*", err, re.MULTILINE)
+    assert re.search(rf": cannot be written \({reason}( after [\d,]+ bytes)?\); --resume continues it$", line)
+    assert err.endswith(f"{line}\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a limit on the size of files")
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_output_that_does_not_fit_is_one_line_and_is_continued(
+    command: Command, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH_SIZE", 20)
+    monkeypatch.setattr(parquet, "PART_ROWS", 50)
+    command(*args(kind, "whole"))
+    with no_file_larger_than(6_000):
+        check_full(command(*args(kind, "output")), "File too large")
+    command(*args(kind, "output", "--resume"))
+    assert content(kind, "output") == content(kind, "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_full_disks_and_kills_on_them(
+    command: Command, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH_SIZE", 20)
+    monkeypatch.setattr(parquet, "PART_ROWS", 50)
+    command(*args(kind, "whole"))
+    whole, output = content(kind, "whole"), Path("whole")
+    pages = (sum(file.stat().st_size for file in (output.iterdir() if output.is_dir() else [output])) - 1) // PAGE
+    rng = random.Random(0)
+    killed, kept = 0, []
+    for _ in range(7):
+        with small_disk(rng.randint(1, pages) * PAGE) as disk:
+            output, delay = disk / "output", rng.random() * 0.2
+            killed += kill_when(
+                lambda output=output, delay=delay: size(output) > 0 and time.sleep(delay) is None,
+                args(kind, str(output), "--resume"),
+            )
+            check_full(command(*args(kind, str(output), "--resume")), "No space left on device")
+            if kind != "parquet":
+                lines = output.read_bytes()
+                Path("lines").write_bytes(lines[: lines.rfind(b"\n") + 1])
+            rows = content(kind, str(output) if kind == "parquet" else "lines")
+            assert rows == whole[: len(rows)]
+            kept.append(len(rows))
+            grow(disk, 64 * (pages + 1) * PAGE)
+            code, _, err = command(*args(kind, str(output), "--resume"))
+            assert code == 2, err
+            assert content(kind, str(output)) == whole
+    print(f"{kind}: {killed} kills; {len(kept)} full disks, with {kept} of {len(whole)} rows")
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
