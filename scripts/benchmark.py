@@ -10,6 +10,7 @@ python scripts/benchmark.py infer                                              1
 python scripts/benchmark.py augment                                            distort, deskew, gradient features
 python scripts/benchmark.py startup --onnx digits.onnx                         whole processes
 python scripts/benchmark.py scale --plot scale.png                             time and memory against size
+python scripts/benchmark.py scaling --processes 2 4                            fit by several processes
 python scripts/benchmark.py serve                                              requests to a server on this machine
 
 Ratios are medians over rounds, with minimum and maximum. --output FILE also writes all times as JSON.
@@ -35,6 +36,7 @@ SUBJECTS = {
     "augment": "distort, deskew and gradient features against torchvision, Kornia and a training step",
     "startup": "whole processes against import torch",
     "scale": "time and memory against batch, units, layers, steps and images",
+    "scaling": "fit by several processes on this machine against one",
     "serve": "answers of a server to one client, to many at once, and at a steady rate",
 }
 
@@ -66,19 +68,29 @@ def _parser() -> argparse.ArgumentParser:
         add(
             "--rounds",
             type=_positive,
-            default=3 if name in ("goal", "scale") else 5,
+            default=3 if name in ("goal", "scale", "scaling") else 5,
             help="measured rounds (%(default)s)",
         )
         add("--output", type=Path, metavar="FILE", help="new JSON file for all times")
         if name not in ("startup", "scale", "serve"):
             add("--data_dir", type=_folder, default="data", help="folder of MNIST, filled if need be (data)")
-        if name == "train":
+        if name in ("train", "scaling"):
             add("--hidden_size", type=_positive, default=64, help="units (64)")
             add("--batch_size", type=_positive, default=64, help="images per step (64)")
             add("--bidirectional", action="store_true", help="read in both directions")
+            add(
+                "--precision",
+                choices=("32-true", "bf16-mixed"),
+                default="32-true",
+                help="of fit, and the bare loop if any",
+            )
+        if name == "scaling":
+            add("--processes", type=_positive, nargs="+", default=[2, 4], metavar="N", help="numbers (2 4)")
+            add("--steps", type=_positive, default=60, help="per run at most (%(default)s)")
+            add("--dataset", choices=("mnist", "digits"), default="mnist", help="for a trial without MNIST: digits")
+        if name == "train":
             add("--steps", type=_positive, help="steps per epoch (all)")
             add("--accelerator", choices=("cpu", "gpu"), default="cpu", help="gpu: by configs/gpu*.yaml (cpu)")
-            add("--precision", choices=("32-true", "bf16-mixed"), default="32-true", help="of fit and the bare loop")
             add("--no-tutorial", dest="tutorial", action="store_false", help="leave the tutorials' loop out")
         if name == "goal":
             add("--config", action="append", default=[], metavar="FILE", help="as of fit, also several times")

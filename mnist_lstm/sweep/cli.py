@@ -1,18 +1,16 @@
 """``mnist-lstm sweep``: search for good options of `fit`."""
 
 import argparse
-import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from mnist_lstm.errors import InputError
+from mnist_lstm.errors import InputError, Stopped
 from mnist_lstm.files import empty_folder
 from mnist_lstm.sweep.space import read_space
+from mnist_lstm.training.signals import Signals
 
 STORAGE = "MNIST_LSTM_STORAGE"
 
@@ -85,42 +83,15 @@ def run(args: list[str]) -> int:
 
     url = own.storage or os.environ.get(STORAGE)
 
-    signals = _Signals()
-    with signals.handled():
+    signals = Signals()
+    with signals.handled(saves=False):
         try:
             Sweep(own, of_fit, space, file, study, url).run()
-        except KeyboardInterrupt:
-            name = signal.Signals(signals.number or signal.SIGINT).name
-            print(f"ended by {name}; the same command goes on", file=sys.stderr)
-            return 128 + (signals.number or signal.SIGINT)
+        except (KeyboardInterrupt, Stopped):
+            number = signals.ending or signal.SIGINT
+            print(f"ended by {signal.Signals(number).name}; the same command goes on", file=sys.stderr)
+            return 128 + number
     return 0
-
-
-class _Signals:
-    """The first signal that asks to end raises KeyboardInterrupt, so that the trial is given back; a second kills."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    @contextlib.contextmanager
-    def handled(self) -> Iterator[None]:
-        """Handle the signals that this process does not ignore."""
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        before = {number: signal.getsignal(number) for number in numbers}
-        before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-        for number in before:
-            signal.signal(number, self._handle)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.number is not None:
-            os._exit(128 + number)
-        self.number = number
-        raise KeyboardInterrupt
 
 
 def _count(text: str) -> int:

@@ -13,7 +13,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_lstm.errors import InputError, TrainingError
+from mnist_lstm.errors import InputError, Stopped, TrainingError
 from mnist_lstm.sweep import plan, study
 from mnist_lstm.sweep.trial import run_trial
 
@@ -75,7 +75,7 @@ class Worker:
 
         Raises:
             TrainingError: the first trials failed with the same error.
-            KeyboardInterrupt: the worker was asked to end; its trial is in the queue again.
+            KeyboardInterrupt, Stopped: the worker was asked to end; its trial is in the queue again.
         """
 
         def objective(trial: optuna.Trial) -> float:
@@ -84,7 +84,10 @@ class Worker:
                 trial.set_user_attr(plan.SURPLUS, True)
                 raise Surplus
             trial.set_user_attr(plan.WORKER, self.name)
-            return self._train(trial, arguments_of(trial), prunes=prunes)
+            try:
+                return self._train(trial, arguments_of(trial), prunes=prunes)
+            except SystemExit as stop:  # of a signal, or of Lightning; Optuna knows another interruption
+                raise KeyboardInterrupt from stop
 
         shown = {trial.number for trial in on.get_trials(deepcopy=False) if trial.state.is_finished()}
         while True:
@@ -110,7 +113,7 @@ class Worker:
         self._taken = []
         try:
             on.optimize(objective, n_trials=1, catch=(Exception,), gc_after_trial=True)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             for number in self._taken:
                 study.retry_interrupted(on, number)
             raise
@@ -141,8 +144,6 @@ class Worker:
 
         try:
             run_trial([*self.args, *args], on_start, on_validation)
-        except SystemExit as stop:  # how Lightning ends an interrupted run
-            raise KeyboardInterrupt from stop
         except UpdateFinishedTrialError:
             raise
         except Exception as error:

@@ -1,8 +1,8 @@
 """Signals that ask a command to end, and a run to save.
 
-SIGTERM and SIGHUP end a command at once, with the exit code 128 + their number. While `fit` trains, they and Ctrl-C
-wait until the step has been finished and saved, SIGUSR1 and SIGUSR2 save and go on, and a second request to end is
-followed at once. A signal that the process has been started to ignore (by nohup, for example) stays ignored.
+SIGTERM and SIGHUP end a command in order, with the exit code 128 + their number; a second request to end is followed at
+once. While `fit` trains, they and Ctrl-C wait until the step has been finished and saved, and SIGUSR1 and SIGUSR2 save
+and go on. A signal that the process has been started to ignore (by nohup, for example) stays ignored.
 """
 
 import contextlib
@@ -76,12 +76,10 @@ class Signals:
     def _handle(self, number: int, frame: Any) -> None:
         if signal.Signals(number).name in SAVING:
             self.saving = number
-        elif not self._waits:
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            raise Stopped(number)
         elif self.ending is None:
             self.ending, self._since = number, time.monotonic()
+            if not self._waits:
+                raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
         elif self._since == math.inf:
             self._since = time.monotonic()
         elif time.monotonic() - self._since > SAME_REQUEST_S:

@@ -171,6 +171,23 @@ def test_goal_stops_at_the_first_validation_that_reaches_it(benchmark, data_dir:
         assert (result["median"] is not None) == reached
 
 
+@pytest.mark.slow
+def test_scaling_measures_processes_at_either_batch(benchmark, capsys: pytest.CaptureFixture) -> None:
+    sizes = ["--dataset", "digits", "--hidden_size", "4", "--batch_size", "16", "--steps", "4"]
+    args = ["scaling", "--rounds", "1", "--processes", "2", "--output", "scaling.json", *sizes]
+    assert benchmark.main(args) == 0
+    rows = json.loads(Path("scaling.json").read_text(encoding="utf-8"))["rows"]
+    measured = [(row["processes"], row["kept"], row["images"]) for row in rows if row["threads"] == 1]
+    assert measured == [(1, "", 16), (2, "global", 16), (2, "local", 32)]
+    assert (rows[0]["over one process"]["ratio"], rows[0]["processor"]["ratio"]) == (1, 1)
+    for row in rows:
+        (seconds,) = row["seconds"]
+        assert seconds["processor"] > 0
+        assert (seconds["all-reduce"] > 0) == (row["processes"] > 1)
+        assert seconds["all-reduce"] + seconds["waiting"] < seconds["step"]
+    assert "all-reduce  waiting" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

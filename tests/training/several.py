@@ -1,6 +1,6 @@
-"""Train, test and predict with one seed in one or several processes; a program for torchrun, and a function for tests.
+"""Train, test and predict with one seed in one or several processes; a program, and a function for tests.
 
-python -m torch.distributed.run --nproc-per-node 2 tests/training/several.py FOLDER
+python tests/training/several.py FOLDER PROCESSES
 """
 
 import json
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.strategies import DDPStrategy
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from mnist_lstm.training import processes, run
 from mnist_lstm.training.callbacks import within_epochs
@@ -105,12 +106,13 @@ def evaluate(count: int, folder: Path) -> dict[str, Any]:
 
 
 def draw_masks(count: int, folder: Path) -> list[tuple[list[int], list[list[float]]]]:
-    """Train three steps with dropout; return the `Masks` of each process."""
+    """Train three steps, several processes with dropout; return the `Masks` of each process."""
     seed_everything(2, verbose=False)
     masks = Masks()
     few = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 0, "enable_checkpointing": False}
     trainer = trainer_of(count, folder, callbacks=[masks], **few)
-    trainer.fit(DigitClassifier(hidden_size=4, num_layers=2, dropout=0.5), MNISTDataModule("digits", augment=True))
+    model = DigitClassifier(hidden_size=4, num_layers=2, dropout=0.5 if count > 1 else 0)
+    trainer.fit(model, MNISTDataModule("digits", augment=True))
     return processes.gather((masks.shared, masks.masks))
 
 
@@ -132,11 +134,18 @@ def all_of(count: int, folder: Path) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def work(folder: Path) -> None:
+    """Be one of the processes."""
     torch.set_num_threads(1)
-    target = Path(sys.argv[1])
     with quiet_lightning():
-        results = all_of(int(os.environ["WORLD_SIZE"]), target)
+        results = all_of(int(os.environ["WORLD_SIZE"]), folder)
     if processes.rank() == 0:
-        (target / "results.json").write_text(json.dumps(results))
+        (folder / "results.json").write_text(json.dumps(results))
     processes.part_together()
+
+
+if __name__ == "__main__":
+    # torchrun without its command line, by which each process would import everything again: 6 s
+    number = int(sys.argv[2])
+    launch = LaunchConfig(1, 1, number, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    elastic_launch(launch, work)(Path(sys.argv[1]))

@@ -14,6 +14,8 @@ from conftest import Command, fit_args, succeed
 from lightning.pytorch import Callback
 from test_within_epochs import LONGER, RUNS, assert_same, load, scalars, send
 
+from mnist_lstm.errors import Stopped
+from mnist_lstm.training import signals
 from mnist_lstm.training.signals import SAME_REQUEST_S
 
 QUICK = (*LONGER, "--test_after_fit=false")
@@ -122,6 +124,16 @@ def test_a_second_signal_is_followed_at_once(archives: Path) -> None:
     assert process.returncode == 143
     assert time.monotonic() - start < 10  # of the 60 s of the step
     assert "Traceback" not in err
+
+
+def test_a_request_that_is_repeated_at_once_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "SAME_REQUEST_S", 60.0)
+    asked = signals.Signals()
+    with asked.handled(saves=False):
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does
+    assert asked.ending == signal.SIGTERM
 
 
 @pytest.mark.parametrize("array", [False, True])
