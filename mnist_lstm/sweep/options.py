@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from mnist_lstm.errors import InputError
@@ -94,7 +95,8 @@ class FitOptions(ParsingCLI):
     def _check(self, args: list[str]) -> None:
         options = self._parse(self.parser, ["fit", *self.args, *args]).fit
         check_options(options)
-        DigitClassifier(**options.model.as_dict())
+        with torch.device("meta"):  # weights would take most of the time
+            DigitClassifier(**options.model.as_dict())
         MNISTDataModule(**options.data.as_dict())
 
 

@@ -171,7 +171,7 @@ class Worker:
                 if now - self._since.setdefault(trial.number, now) > self.grace:
                     trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
                     self.storage.record_heartbeat(trial_id)
-                    self._since.pop(trial.number)
+                    self._since[trial.number] = math.inf  # another one would keep it alive
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(on)

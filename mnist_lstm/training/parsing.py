@@ -29,12 +29,10 @@ class ParsingCLI(LightningCLI):
     checkpoint: Checkpoint | None = None  # from --ckpt_path; its options are in the config
 
     def __init__(self, args: list[str]) -> None:
+        command = self._command = args[0]
         strict: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
-        usage = "mnist-lstm {} [-h] [--config FILE] [OPTION ...]"
-        commands = {
-            command: strict | {"description": f"{description}\n\n{CUSTOM_CLASSES}", "usage": usage.format(command)}
-            for command, description in COMMANDS.items()
-        }
+        usage = f"mnist-lstm {command} [-h] [--config FILE] [OPTION ...]"
+        of_command = strict | {"description": f"{COMMANDS[command]}\n\n{CUSTOM_CLASSES}", "usage": usage}
         super().__init__(
             DigitClassifier,
             MNISTDataModule,
@@ -42,16 +40,18 @@ class ParsingCLI(LightningCLI):
             save_config_callback=None,  # it writes where the logger does; `fit` writes to the run's folder
             seed_everything_default=0,
             trainer_defaults=TRAINER_DEFAULTS,
-            parser_kwargs=strict | commands,
+            parser_kwargs=strict | {command: of_command},
             auto_configure_optimizers=False,
             # hyper-parameters are plain values: checkpoints need not name code that builds objects
             load_from_checkpoint_support=False,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Return the commands, each with the arguments of the trainer's method: none of them is an option here."""
-        return {command: set(inspect.signature(getattr(Trainer, command)).parameters) for command in COMMANDS}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Return the command with the arguments of the trainer's method: none of them is an option here.
+
+        The others are not run, and making a parser takes as long as an import.
+        """
+        return {self._command: set(inspect.signature(getattr(Trainer, self._command)).parameters)}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
