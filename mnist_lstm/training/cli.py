@@ -29,6 +29,7 @@ from mnist_lstm.training.checkpoint_io import DurableCheckpointIO
 from mnist_lstm.training.options import check_options, check_precision, runs_folder
 from mnist_lstm.training.parsing import ParsingCLI
 from mnist_lstm.training.quiet import quiet_lightning
+from mnist_lstm.training.resume import CompleteError
 from mnist_lstm.training.signals import Signals
 from mnist_lstm.training.trust import restrict_configs
 
@@ -65,7 +66,13 @@ class MNISTCLI(ParsingCLI):
             self._prepare_data()
         if self.subcommand == "fit":
             if self.checkpoint is not None:
-                self.steps_before = self.checkpoint.check_resumable(options.data, options.trainer)
+                try:
+                    self.steps_before = self.checkpoint.check_resumable(options.data, options.trainer)
+                except CompleteError as error:
+                    if not self.is_requeued:
+                        raise
+                    print(f"mnist-lstm: nothing is left of this job: {error}", file=sys.stderr)
+                    raise SystemExit(0) from None
             if not options.trainer.fast_dev_run:
                 name = options.data.dataset
                 # Lightning gives the other processes the folder of the first one, where they look for it

@@ -27,6 +27,7 @@ class ParsingCLI(LightningCLI):
     """LightningCLI with this project's options; the first argument is the command."""
 
     checkpoint: Checkpoint | None = None  # from --ckpt_path; its options are in the config
+    is_requeued: bool = False  # by SLURM: then the checkpoint is that of the job's run
 
     def __init__(self, args: list[str]) -> None:
         command = self._command = args[0]
@@ -110,7 +111,9 @@ class ParsingCLI(LightningCLI):
         command = self.config.subcommand
         options = self.config[command]
         if command == "fit":
-            options.ckpt_path = requeued_checkpoint(runs_folder(options)) or options.ckpt_path
+            requeued = requeued_checkpoint(runs_folder(options))
+            self.is_requeued = requeued is not None
+            options.ckpt_path = requeued or options.ckpt_path
         if options.ckpt_path is None:
             if command != "fit":
                 raise InputError(

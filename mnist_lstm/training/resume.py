@@ -25,6 +25,10 @@ OLDER_DATA: dict[str, Any] = {"split": "random"}
 """Options of the data before they existed."""
 
 
+class CompleteError(InputError):
+    """The run has been trained for as long as is asked for."""
+
+
 class Checkpoint:
     """A checkpoint that a command starts from.
 
@@ -106,7 +110,7 @@ class Checkpoint:
                 )
         for unit, done, maximum in (("epochs", epochs, trainer.max_epochs), ("steps", steps, trainer.max_steps)):
             if maximum is not None and 0 <= maximum <= done:
-                raise InputError(
+                raise CompleteError(
                     f"{self.path}: has been trained for {done:,} {unit if done != 1 else unit[:-1]} already; "
                     f"give more, such as --trainer.max_{unit} {2 * done}"
                 )

@@ -169,6 +169,13 @@ def test_slurm_jobs_are_requeued_and_go_on_by_themselves(
     assert f"checkpoint  {RUNS}/version_1/checkpoints/last.ckpt\n" in err
     assert_same(load(0), load(4))
 
+    # requeued once more, when nothing is left
+    Path(RUNS / "version_2/slurm_job").unlink()
+    Path(RUNS / "version_3/slurm_job").unlink()
+    _, err = succeed(fit, *QUICK)
+    assert f"mnist-lstm: nothing is left of this job: {RUNS}/version_4/checkpoints/last.ckpt: has been trained" in err
+    assert not Path(RUNS / "version_5").exists()
+
 
 def test_a_job_that_cannot_be_requeued_goes_on(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
