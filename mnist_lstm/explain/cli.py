@@ -199,7 +199,7 @@ def _find_digits(classifier: "Classifier", names: list[str], limit: int) -> "tup
     """Return the digit in each of the first pictures; report errors of the others, and count them."""
     import torch
 
-    from mnist_lstm.inference.classifier import prepare
+    from mnist_lstm.inference.prepare import prepare
     from mnist_lstm.inference.sources import expand, read
 
     digits, failed = [], 0

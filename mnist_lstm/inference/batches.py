@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from mnist_lstm.inference.classifier import BATCH_SIZE, FEW, Classifier, Prediction, holds_enough, prepare
+from mnist_lstm.inference.classifier import FEW, Classifier, Prediction
 from mnist_lstm.inference.picture import Writing
+from mnist_lstm.inference.prepare import BATCH_SIZE, OPEN, prepare
 from mnist_lstm.inference.sources import Source
 
 MAX_WAIT_S = 0.5  # an incomplete batch is then classified, so that answers appear while pictures are still being read
@@ -50,13 +51,15 @@ def classify_batches(
 def _batches(sources: Iterator[Source], size: int) -> Iterator[Batch]:
     """Yield a batch when it is full or `MAX_WAIT_S` has passed."""
     batch: Batch = []
+    opened = 0
     due = time.monotonic() + MAX_WAIT_S
     for source in sources:
-        batch.append((source, None if source.levels is None else prepare(source.levels)))
-        is_full = holds_enough([found for _, found in batch if found is not None])
-        if len(batch) == size or is_full or time.monotonic() > due:
+        found = None if source.levels is None else prepare(source.levels)
+        batch.append((source, found))
+        opened += found is not None and found.others is not None
+        if len(batch) == size or opened == OPEN or time.monotonic() > due:
             yield batch
-            batch = []
+            batch, opened = [], 0
             due = time.monotonic() + MAX_WAIT_S
     if batch:
         yield batch

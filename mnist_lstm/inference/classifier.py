@@ -1,7 +1,7 @@
 """`Classifier`: pictures in, digits out."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -13,9 +13,9 @@ from PIL import Image
 from mnist_lstm.data.format import CLASS_NAMES, SIZE
 from mnist_lstm.errors import InputError
 from mnist_lstm.inference import THRESHOLD
-from mnist_lstm.inference.arrays import as_pictures, read_any, read_mnist_sized
-from mnist_lstm.inference.colour import Levels
-from mnist_lstm.inference.picture import Finding, Images, Line, Page, Writing, find_writing, is_mnist
+from mnist_lstm.inference.arrays import as_pictures, read_mnist_sized
+from mnist_lstm.inference.picture import Finding, Images, Page, Writing
+from mnist_lstm.inference.prepare import BATCH_SIZE, in_batches, prepare_all, prepare_mnist_sized
 from mnist_lstm.inference.reading import BETTER, DIGIT, LIKELY, SURE, Reading
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ Status = Literal["ok", "unsure", "empty", "several", "error"]
 PRETRAINED = Path(__file__).parent.parent / "pretrained" / "weights.ckpt"
 """The weights in the package; ``card.json`` beside them says how they were trained."""
 
-# images per forward pass; twice as many exceed the CPU's caches, which takes the package's network half as long again
-BATCH_SIZE = 250
-OPEN = 8  # pictures of which other findings may be asked for; each holds some 40 MB until it is read
 FEW = 200  # up to this number of pictures, one thread is faster than several, which synchronise at every time step
 
 
@@ -137,11 +134,11 @@ class Classifier:
         """
         mnist_sized = read_mnist_sized(images)
         if mnist_sized is not None:
-            found, single = _prepare_mnist_sized(mnist_sized), False
+            found, single = prepare_mnist_sized(mnist_sized), False
         else:
             pictures, single = as_pictures(images)
-            found = _prepare_all(pictures)
-        predictions = [prediction for batch in _in_batches(found) for prediction in self.predict(batch, split=split)]
+            found = prepare_all(pictures)
+        predictions = [prediction for batch in in_batches(found) for prediction in self.predict(batch, split=split)]
         return predictions[0] if single else predictions
 
     def predict(self, found: Sequence[Writing], *, split: bool = False, stages: bool = False) -> list[Prediction]:
@@ -256,44 +253,3 @@ def load_classifier(
 
 def _stack(digits: list[Images]) -> Images:
     return np.array(digits, dtype=np.uint8).reshape(-1, SIZE, SIZE)
-
-
-def prepare(levels: Levels) -> Writing:
-    """Find the lines of digits in a picture."""
-    if levels.shape == (SIZE, SIZE) and levels.dtype == np.uint8:
-        return next(_prepare_mnist_sized(levels[np.newaxis].astype(np.uint8, copy=False)))
-    grey = levels.astype(np.float32)
-    return find_writing(grey / np.float32(255) if levels.dtype == np.uint8 else grey)
-
-
-def _prepare_mnist_sized(images: Images) -> Iterator[Writing]:
-    """Do the same for pictures ``(N, 28, 28)`` at once; those in MNIST's form stay as they are."""
-    for image, in_form in zip(images, is_mnist(images), strict=True):
-        yield Writing(Page([Line.of(image)])) if in_form else find_writing(image.astype(np.float32) / np.float32(255))
-
-
-def _prepare_all(pictures: Iterator[Any]) -> Iterator[Writing]:
-    """Read and prepare pictures of any kind."""
-    for number, picture in enumerate(pictures):
-        try:
-            yield prepare(read_any(picture)[0])
-        except InputError as error:
-            name = picture if isinstance(picture, (str, Path)) else f"picture {number}"
-            raise InputError(f"{name}: {error}") from error
-
-
-def _in_batches(found: Iterator[Writing]) -> Iterator[list[Writing]]:
-    """Put pictures together, as many as the network reads at once and memory holds."""
-    batch: list[Writing] = []
-    for writing in found:
-        batch.append(writing)
-        if len(batch) == BATCH_SIZE or holds_enough(batch):
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def holds_enough(batch: list[Writing]) -> bool:
-    """Return whether pictures hold so much memory that they should be read before others are prepared."""
-    return sum(writing.others is not None for writing in batch) >= OPEN

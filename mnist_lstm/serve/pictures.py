@@ -11,10 +11,11 @@ from mnist_lstm.data.format import SIZE
 from mnist_lstm.data.idx import MAX_PIXELS
 from mnist_lstm.errors import InputError
 from mnist_lstm.explain.explanation import explain
-from mnist_lstm.inference.classifier import Classifier, Prediction, prepare
+from mnist_lstm.inference.classifier import Classifier, Prediction
 from mnist_lstm.inference.colour import Levels
 from mnist_lstm.inference.pages import read_picture
 from mnist_lstm.inference.picture import Writing
+from mnist_lstm.inference.prepare import prepare
 from mnist_lstm.inference.read import MAX_WEBP_PIXELS, open_image
 from mnist_lstm.inference.sources import Source
 from mnist_lstm.inference.writers import answer_fields

@@ -12,7 +12,8 @@ from PIL import Image
 
 from benchmarks import measure
 from mnist_lstm.data.format import normalise
-from mnist_lstm.inference.classifier import BATCH_SIZE, load_classifier
+from mnist_lstm.inference.classifier import load_classifier
+from mnist_lstm.inference.prepare import BATCH_SIZE
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
