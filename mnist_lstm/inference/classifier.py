@@ -150,8 +150,8 @@ class Classifier:
         answers = []
         for first, writing in zip(readings, found, strict=True):
             reading, finding = self._choose(first, writing)
-            drawn = finding.stages() if stages and finding is not None else {}
-            answers.append(replace(self._answer(reading, split), stages=drawn))
+            answer = self._answer(reading, split)
+            answers.append(replace(answer, stages=finding.stages()) if stages and finding is not None else answer)
         return answers
 
     def _choose(self, reading: Reading, writing: Writing) -> tuple[Reading, Finding | None]:

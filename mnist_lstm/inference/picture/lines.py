@@ -95,6 +95,8 @@ class Line:
         Args:
             probabilities: of the most likely digit of each span, 0 to 1.
         """
+        if len(self.spans) == 1:  # to save time
+            return [0], 1.0
         best: list[tuple[float, list[int]]] = [(0.0, [])]
         best += [(math.inf, [])] * self.pieces
         total = [1.0] + [0.0] * self.pieces  # weight of all paths to a place
