@@ -80,11 +80,11 @@ class Worker:
 
         def objective(trial: optuna.Trial) -> float:
             self._taken = [trial.number]
-            if not todo.may_train(plan.counting(on.get_trials(deepcopy=False)), trial.number):
-                trial.set_user_attr(plan.SURPLUS, True)
-                raise Surplus
-            trial.set_user_attr(plan.WORKER, self.name)
             try:
+                if not todo.may_train(plan.counting(on.get_trials(deepcopy=False)), trial.number):
+                    trial.set_user_attr(plan.SURPLUS, True)
+                    raise Surplus
+                trial.set_user_attr(plan.WORKER, self.name)
                 return self._train(trial, arguments_of(trial), prunes=prunes)
             except SystemExit as stop:  # of a signal, or of Lightning; Optuna knows another interruption
                 raise KeyboardInterrupt from stop

@@ -37,7 +37,7 @@ from mnist_lstm.training.trust import restrict_configs
 def main(args: list[str], signals: Signals) -> None:
     """Run the command line, without the program's name; the first argument is the command."""
     args = restrict_configs(args)
-    with quiet_lightning():
+    with quiet_lightning(names_device=args[0] == "fit"):
         MNISTCLI(args, signals)
 
 
@@ -71,7 +71,8 @@ class MNISTCLI(ParsingCLI):
                 except CompleteError as error:
                     if not self.is_requeued:
                         raise
-                    print(f"mnist-lstm: nothing is left of this job: {error}", file=sys.stderr)
+                    use = f"mnist-lstm test --ckpt_path {shlex.quote(str(self.checkpoint.path))}"
+                    print(f"mnist-lstm: nothing is left to train: {error}; to test it: {use}", file=sys.stderr)
                     raise SystemExit(0) from None
             if not options.trainer.fast_dev_run:
                 name = options.data.dataset

@@ -9,20 +9,21 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
+def quiet_lightning(*, names_device: bool = False) -> Iterator[None]:
     """Drop what Lightning prints at every start and nobody can act on: exactly these messages, and only meanwhile.
 
-    And the traceback of TensorBoard's thread when the disk is full.
+    And the traceback of TensorBoard's thread when the disk is full; and, if the command ``names_device``, which ones
+    are available.
     """
-    tips = (
+    tips = [
         "Tip: For seamless cloud",
         "TPU available",
-        "GPU available",  # so it is said by `fit`, once
         "`Trainer.fit` stopped: `max_",  # as asked, and the last line that is printed says it
         "to estimate number of stepping batches",
         "Initializing distributed",  # the command says it in one line
         "distributed_backend=",
-    )
+    ]
+    tips += ["GPU available"] if names_device else []
 
     def is_useful(record: logging.LogRecord) -> bool:
         return not any(text in record.getMessage() for text in tips)

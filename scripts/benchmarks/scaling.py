@@ -31,7 +31,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from benchmarks import measure
 from benchmarks.train import CONFIGS, fit_args, run_fit
 from mnist_lstm.data import datasets
-from mnist_lstm.errors import TrainingError
+from mnist_lstm.errors import InputError, TrainingError
 from mnist_lstm.training import processes
 
 WARM_UP = 5
@@ -127,6 +127,12 @@ def main() -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; return the results."""
     datasets.prepare(options.dataset, options.data_dir, *datasets.sources())
+    largest, images = max(options.processes) * options.batch_size, len(_training_images(options).labels)
+    if images <= WARM_UP * largest:
+        raise InputError(
+            f"--batch_size {options.batch_size}: {images:,} images are too few for more than {WARM_UP} steps of "
+            f"{largest:,}, the most in all; take smaller batches, or fewer --processes"
+        )
     alone = Case(1, 1, "")
     cases = [alone, Case(1, torch.get_num_threads(), "")]
     cases += [Case(count, 1, kept) for kept in ("global", "local") for count in options.processes]
@@ -141,6 +147,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "all-reduce  waiting"
     )
     return {"rows": [_row(case, options.batch_size, seconds, results[alone]) for case, seconds in results.items()]}
+
+
+def _training_images(options: argparse.Namespace) -> datasets.Digits:
+    return datasets.load_split(options.dataset, "train", options.data_dir)
 
 
 def _run(options: argparse.Namespace, case: Case) -> Seconds:

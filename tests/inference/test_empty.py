@@ -98,3 +98,24 @@ def test_half_a_sheet_in_the_light_is_no_close_crop() -> None:
     light = cv2.GaussianBlur((x > 240 + 25 * np.sin(y / 60)).astype(np.float32), (0, 0), 8)
     corner = 0.5 * np.exp(-((x - 432) ** 2 + y**2) / (2 * 50**2))
     assert not list(find_two_tones(((0.45 + 0.3 * light) * (1 - corner)).astype(np.float32)))
+
+
+def segments(digit: int, height: int, width: int, stroke: int) -> np.ndarray:
+    """Draw a 0, 1 or 8 as a display of seven segments does."""
+    ink = np.zeros((height, width), bool)
+    ink[:, -stroke:] = True
+    if digit != 1:
+        ink[:stroke] = ink[-stroke:] = ink[:, :stroke] = True
+    if digit == 8:
+        ink[(height - stroke) // 2 : (height + stroke) // 2] = True
+    return ink
+
+
+@pytest.mark.parametrize("size", [(12, 8, 2), (15, 10, 2), (28, 15, 3)])
+def test_a_small_digit_of_segments_is_no_frame(classifier: Classifier, size: tuple[int, int, int]) -> None:
+    page = np.full((50, 100), 240, np.uint8)
+    for number, digit in enumerate((8, 8, 1, 8)):
+        left = 10 + number * (size[1] + 5)
+        page[10 : 10 + size[0], left : left + size[1]][segments(digit, *size)] = 30
+    assert classifier(page, split=True).digit == "8818"
+    assert classifier(page[:, : 12 + size[1]]).digit == 8

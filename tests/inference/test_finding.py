@@ -6,7 +6,7 @@ import pytest
 from drawing import draw
 
 from mnist_lstm.inference import Classifier, load_classifier
-from mnist_lstm.inference.picture import Line, Page, Span, rounds
+from mnist_lstm.inference.picture import Line, Page, Span, rounds, two_tones
 from mnist_lstm.inference.picture.ink import Ink, measure_ink
 from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.two_tones import find_two_tones
@@ -248,16 +248,22 @@ def test_a_soft_shadow_has_no_two_tones(blur: float, found: int) -> None:
     assert len(list(find_two_tones(grey))) == found
 
 
-def test_corners_in_the_dark_and_a_box_in_the_shade_are_no_close_crop() -> None:
+def test_corners_in_the_dark_are_no_close_crop(monkeypatch: pytest.MonkeyPatch) -> None:
     y, x = np.mgrid[:668, :501]
     shade = cv2.GaussianBlur((x > 501 - 0.55 * (y - 200) - 10 * np.sin(y / 50)).astype(np.float32), (0, 0), 5)
-    corners = 0.8 * (1 - 0.27 * (np.hypot(x - 225, y - 408) / 450) ** 2) * (1 - 0.34 * shade)
+    light = 0.8 * (1 - 0.3 * (np.hypot(x - 150, y - 375) / 450) ** 2)
+    corners = (light * (1 - 0.4 * shade)).astype(np.float32)
+    assert not list(find_two_tones(corners))
+    monkeypatch.setattr(two_tones, "FADED", 1.0)
+    assert list(find_two_tones(corners))
+
+
+def test_a_box_in_the_shade_is_no_close_crop() -> None:
     y, x = np.mgrid[:486, :865]
     shade = cv2.GaussianBlur((y > 470 - 0.16 * x - 20 * np.sin(x / 100)).astype(np.float32), (0, 0), 6)
     box = 0.63 * (1 - 0.55 * shade)
     cv2.rectangle(box, (520, 62), (750, 345), 0.31, 8)
-    for page in (corners, box):
-        assert not list(find_two_tones(page.astype(np.float32)))
+    assert not list(find_two_tones(box.astype(np.float32)))
 
 
 def test_a_stroke_has_an_edge_all_around_but_a_patch_of_light_fades() -> None:

@@ -173,7 +173,9 @@ def test_slurm_jobs_are_requeued_and_go_on_by_themselves(
     Path(RUNS / "version_2/slurm_job").unlink()
     Path(RUNS / "version_3/slurm_job").unlink()
     _, err = succeed(fit, *QUICK)
-    assert f"mnist-lstm: nothing is left of this job: {RUNS}/version_4/checkpoints/last.ckpt: has been trained" in err
+    last = f"{RUNS}/version_4/checkpoints/last.ckpt"
+    assert f"mnist-lstm: nothing is left to train: {last}: has been trained" in err
+    assert f"; to test it: mnist-lstm test --ckpt_path {last}\n" in err
     assert not Path(RUNS / "version_5").exists()
 
 

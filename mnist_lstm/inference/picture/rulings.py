@@ -21,18 +21,28 @@ def remove_rulings(mask: Mask, faint: Mask) -> Mask:
 def is_frame(mask: Mask, share: float) -> bool:
     """Return whether a part of the ink has a large hole that fills its smallest rectangle by at least ``share``.
 
-    A small part, as a button of a window, is one if it fills its bounds itself, but for a hole: there are too few
-    pixels to tell a straight hole from a round one.
+    So does a square of which the corners are ink, as the buttons of a window: too small to tell a straight hole from a
+    round one.
     """
-    if min(mask.shape) < 6:
+    height, width = mask.shape
+    if min(height, width) < 6:
         return False
     found = list(holes(np.pad(mask, 1)))
-    if min(mask.shape) < SMALL_FRAME:
-        filled = np.zeros(mask.shape, np.uint8)
-        outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
-        return bool(found) and float(filled.mean()) > SMALL_BOX
+    is_square = 0.8 < width / height < 1.25
+    has_corners = mask[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    if is_square and len(found) == 1 and (has_corners or (min(height, width) < SMALL_FRAME and _is_filled(mask))):
+        return bool(cv2.contourArea(found[0][0]) >= 0.25 * mask.size)
+    if min(height, width) < 12:
+        share = EMPTY_FRAME if is_square else 1.0
     return any(cv2.contourArea(hole) > 0.3 * mask.size and filled > share for hole, filled in found)
+
+
+def _is_filled(mask: Mask) -> bool:
+    """Return whether a part fills its bounds but for its holes and what a blur takes of its corners."""
+    filled = np.zeros(mask.shape, np.uint8)
+    outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    return float(filled.mean()) > SMALL_BOX
 
 
 def is_straight(mask: Mask) -> bool:
