@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from mnist_lstm.data import datasets
 from mnist_lstm.errors import TrainingError
 from mnist_lstm.sweep import results, worker
-from mnist_lstm.sweep.plan import ERROR, RUN, counting
+from mnist_lstm.sweep.plan import ERROR, RUN, Search, counting
 from mnist_lstm.sweep.study import retry_killed
 from mnist_lstm.training.module import DigitClassifier
 
@@ -170,6 +170,13 @@ def test_a_worker_that_is_asked_to_end_gives_its_trial_back(
     fake_training(monkeypatch, {})
     succeed(sweep, "--trials=1", "--seeds=0")
     assert [trial.state for trial in study_of().trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_signal_before_a_trial_trains_gives_it_back(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_training(monkeypatch, {})
+    monkeypatch.setattr(Search, "may_train", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert sweep("--trials=1", "--seeds=0")[0] == 143
+    assert [trial.state for trial in study_of().trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_a_trial_that_others_have_taken_is_dropped(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
