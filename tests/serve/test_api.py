@@ -267,3 +267,11 @@ def test_every_answer_has_safe_headers_and_none_is_for_other_sites(port: int) ->
         assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
         assert not any(name.startswith("access-control") for name in reply.headers)
     refused(ask(port, "/v1/classify", b"", method="OPTIONS"), 405)
+
+
+def test_head_has_the_headers_of_get_and_no_body(port: int) -> None:
+    for path in ("/", "/healthz", "/v1/model", "/nothing", "/v1/classify"):
+        get, head = ask(port, path), ask(port, path, method="HEAD")
+        assert (head.status, head.body) == (get.status, b"")
+        for name in ("content-length", "content-type", "content-security-policy"):
+            assert head.headers[name] == get.headers[name]
