@@ -54,6 +54,7 @@ from mnist_lstm.lessons.forget_bias import spread_of_updates
 from mnist_lstm.lessons.memory import CUES, draw, is_solved, seeded, train_until_solved
 from mnist_lstm.lessons.options import Ahead, Count, MemoryOptions, Rate, Size
 from mnist_lstm.network.cells import LSTM
+from mnist_lstm.network.init import chrono_biases, set_biases
 from mnist_lstm.network.model import RowLSTM
 from mnist_lstm.plots.style import CURVES, finish
 
@@ -135,32 +136,19 @@ def biases(start: str, hidden_size: int, longest: int, generator: torch.Generato
 
     ``longest`` is the number of steps that a dependency spans at most, T_max.
     """
-    top = float(max(longest - 1, 1))
     if start == "chrono":
-        forget = torch.empty(hidden_size).uniform_(1, top, generator=generator).log()
-    elif start == "one time scale":
-        forget = torch.full((hidden_size,), math.log(top))
-    else:
-        return torch.full((hidden_size,), float(start.removeprefix("forget bias "))), None
-    return forget, -forget
-
-
-@torch.no_grad()
-def set_biases(model: RowLSTM, forget: Tensor, inputs: Tensor | None) -> None:
-    """Set the biases of the forget gates and, unless None, of the input gates."""
-    # PyTorch has two biases per gate, which it adds; gates are in the order i, f, g, o
-    for part, values in enumerate((inputs, forget)):
-        if values is not None:
-            rows = slice(part * len(values), (part + 1) * len(values))
-            model.rnn.get_parameter("bias_ih_l0")[rows] = values
-            model.rnn.get_parameter("bias_hh_l0")[rows] = 0
+        return chrono_biases(hidden_size, longest, generator)
+    if start == "one time scale":
+        forget = torch.full((hidden_size,), math.log(max(longest - 1, 1)))
+        return forget, -forget
+    return torch.full((hidden_size,), float(start.removeprefix("forget bias "))), None
 
 
 def train(gap: int, start: str, seed: int, options: Options) -> Training:
     """Train a network until it recalls a cue after ``gap`` steps, or for the maximum number of updates."""
     length = gap + 1
     model, generator = seeded(seed, options.hidden_size, init="pytorch")
-    set_biases(model, *biases(start, options.hidden_size, length, generator))
+    set_biases(model.rnn, *biases(start, options.hidden_size, length, generator))
     fresh, _ = draw(MEASURED, length, torch.Generator().manual_seed(1_000_000 + seed))
     before = time_scales(model, fresh)
     losses = train_until_solved(model, generator, length, options.updates, options)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mnist_lstm.errors import InputError
 from mnist_lstm.network.deskew import deskew
 from mnist_lstm.network.gradient_features import VALUES_PER_PIXEL, append_gradient_features
+from mnist_lstm.network.init import initialise
 from mnist_lstm.network.options import NetworkOptions
 from mnist_lstm.network.scan_order import is_by_pixel, to_sequence
 
@@ -39,12 +40,8 @@ class RowLSTM(nn.Module):
         )
         states = (2 if own.bidirectional else 1) * (2 if own.pooling == "avgmax" else 1)
         self.head = nn.Linear(states * own.hidden_size, own.num_classes)
-        forget_bias = own.forget_bias
-        if own.init == "orthogonal":
-            _init_orthogonal(self.rnn)
-            forget_bias = 1.0 if forget_bias is None else forget_bias
-        if own.cell == "lstm" and forget_bias is not None:
-            _set_forget_bias(self.rnn, forget_bias)
+        steps = own.input_size**2 if is_by_pixel(own.scan_order) else own.input_size  # of a square image
+        initialise(self.rnn, own.init, own.forget_bias, steps)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify sequences ``(N, L, input_size)``, such as normalised images; returns logits ``(N, num_classes)``."""
@@ -81,24 +78,3 @@ def check_shape(images: Tensor, width: int, length: int | None = None) -> None:
     if len(shape) == 3 and (shape[0], shape[2]) == (length, width):
         hints[3] = "; the batch comes first: images.transpose(0, 1)"
     raise InputError(f"images of the shape {shape}: expected (N, {length or 'L'}, {width}){hints.get(len(shape), '')}")
-
-
-@torch.no_grad()
-def _init_orthogonal(rnn: nn.RNNBase) -> None:
-    for name, parameter in rnn.named_parameters():
-        if name.startswith("weight_hh"):
-            for gate in torch.split(parameter, rnn.hidden_size):  # (H, H) of (gates * H, H)
-                nn.init.orthogonal_(gate)
-        elif name.startswith("weight_ih"):
-            nn.init.xavier_uniform_(parameter)
-        else:
-            nn.init.zeros_(parameter)
-
-
-@torch.no_grad()
-def _set_forget_bias(rnn: nn.RNNBase, value: float) -> None:
-    # PyTorch has two biases per gate, which it adds; gates are in the order i, f, g, o
-    forget = slice(rnn.hidden_size, 2 * rnn.hidden_size)
-    for name, parameter in rnn.named_parameters():
-        if name.startswith("bias"):
-            parameter[forget] = value if name.startswith("bias_ih") else 0

@@ -13,10 +13,10 @@ from types import NoneType
 from typing import Any, Literal
 
 from mnist_lstm.errors import InputError
+from mnist_lstm.network.init import Init
 from mnist_lstm.network.scan_order import ScanOrder, is_by_pixel
 
 Cell = Literal["lstm", "gru", "rnn"]
-Init = Literal["orthogonal", "pytorch"]
 Pooling = Literal["final", "avgmax"]
 
 RENAMED = {"readout": "pooling", "straighten": "deskew", "scan": "scan_order", "edges": "gradient_features"}
@@ -45,9 +45,11 @@ class NetworkOptions:
         dropout: Probability of dropping a unit between two layers, at least 0 and less than 1.
         cell: lstm, gru or rnn (tanh).
         init: orthogonal: recurrent weights orthogonal gate by gate (Saxe et al. 2014), input weights Glorot-uniform,
-            biases zero. pytorch: PyTorch's own, uniform in +-1/sqrt(hidden_size).
+            biases zero. pytorch: PyTorch's own, uniform in +-1/sqrt(hidden_size). chrono: orthogonal, with biases of
+            forget and input gates for memories of 2 steps up to the whole sequence (Tallec & Ollivier 2018); for long
+            sequences, such as scan_order pixels.
         forget_bias: Initial bias of the forget gates; default: 1 with init orthogonal (Gers et al. 2000, Jozefowicz et
-            al. 2015), PyTorch's own with init pytorch.
+            al. 2015), PyTorch's own with init pytorch. Not with init chrono, which draws them.
         pooling: What the linear head sees. final: the last hidden state of each direction. avgmax: mean and maximum of
             the hidden states over all steps.
         deskew: Shear and centre each image before it is read; costs one to four percent of the time.
@@ -83,6 +85,10 @@ class NetworkOptions:
             raise InputError(f"dropout {self.dropout}: acts between layers, and num_layers is 1; change one of them")
         if self.forget_bias is not None and self.cell != "lstm":
             raise InputError(f"forget_bias {self.forget_bias}: only lstm has forget gates, and cell is {self.cell}")
+        if self.init == "chrono" and self.cell != "lstm":
+            raise InputError(f"init chrono: sets forget and input gates, which only lstm has, and cell is {self.cell}")
+        if self.init == "chrono" and self.forget_bias is not None:
+            raise InputError(f"forget_bias {self.forget_bias}: init chrono draws these biases; leave one of them out")
         if self.gradient_features and is_by_pixel(self.scan_order):
             raise InputError(f"gradient_features: need rows or columns, and scan_order is {self.scan_order}")
 

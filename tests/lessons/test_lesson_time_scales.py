@@ -10,7 +10,8 @@ import torch
 from mnist_lstm.errors import InputError
 from mnist_lstm.lessons import time_scales
 from mnist_lstm.lessons.memory import draw, seeded
-from mnist_lstm.lessons.time_scales import Options, Training, biases, set_biases
+from mnist_lstm.lessons.time_scales import Options, Training, biases
+from mnist_lstm.network.init import set_biases
 
 SEEDS = range(3)
 OPTIONS = Options(updates=800)
@@ -73,7 +74,7 @@ def test_time_scale_of_a_bias_is_the_sum_of_the_shares_that_are_kept(bias: float
 
 def test_time_scales_of_a_network_are_those_of_numpy() -> None:
     model, generator = seeded(3, 5, init="pytorch")
-    set_biases(model, *biases("chrono", 5, 20, generator))
+    set_biases(model.rnn, *biases("chrono", 5, 20, generator))
     sequences, _ = draw(7, 9, generator)
     w, u, b, d = (
         model.rnn.get_parameter(f"{name}_l0").detach().double().numpy()
@@ -112,16 +113,16 @@ def test_chrono_draws_time_scales_uniformly_and_closes_the_input_gates() -> None
 def test_biases_are_set_and_the_other_gates_left() -> None:
     model, _ = seeded(0, 3, init="pytorch")
     before = model.rnn.bias_ih_l0.detach().clone()
-    set_biases(model, torch.tensor([1.0, 2.0, 3.0]), None)
+    set_biases(model.rnn, torch.tensor([1.0, 2.0, 3.0]), None)
     assert (model.rnn.bias_ih_l0 + model.rnn.bias_hh_l0)[3:6].tolist() == [1, 2, 3]
     assert torch.equal(model.rnn.bias_ih_l0[[0, 1, 2, 6, 7, 8, 9, 10, 11]], before[[0, 1, 2, 6, 7, 8, 9, 10, 11]])
-    set_biases(model, torch.zeros(3), torch.full((3,), -4.0))
+    set_biases(model.rnn, torch.zeros(3), torch.full((3,), -4.0))
     assert (model.rnn.bias_ih_l0 + model.rnn.bias_hh_l0)[:6].tolist() == [-4, -4, -4, 0, 0, 0]
 
 
 def test_time_scale_of_a_gate_that_is_1_is_finite() -> None:
     model, generator = seeded(0, 3, init="pytorch")
-    set_biases(model, torch.full((3,), 50.0), None)
+    set_biases(model.rnn, torch.full((3,), 50.0), None)
     scales = time_scales.time_scales(model, draw(2, 5, generator)[0])
     assert all(1e15 < scale < math.inf for scale in scales)
 

@@ -107,6 +107,26 @@ def test_orthogonal_init() -> None:
             assert (f == (1 if name.startswith("bias_ih") else 0)).all()
 
 
+@pytest.mark.parametrize(("scan_order", "steps"), [("rows", 28), ("permuted", 784)])
+def test_chrono_init_draws_memories_up_to_the_whole_sequence(scan_order: str, steps: int) -> None:
+    torch.manual_seed(0)
+    rnn = RowLSTM(hidden_size=512, num_layers=2, init="chrono", scan_order=scan_order).rnn
+    drawn = []
+    for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
+        biases = rnn.get_parameter(f"bias_ih{suffix}") + rnn.get_parameter(f"bias_hh{suffix}")
+        inputs, forget, candidate, output = biases.detach().split(512)
+        memory = 1 + forget.exp()  # steps
+        assert 2 <= memory.min() < 2 + 0.02 * steps
+        assert 0.98 * steps < memory.max() <= steps + 0.01
+        assert float(memory.mean()) == pytest.approx(1 + steps / 2, rel=0.1)
+        assert torch.equal(inputs, -forget)
+        assert not torch.cat([candidate, output]).any()
+        recurrent = rnn.get_parameter(f"weight_hh{suffix}").detach()[:512]
+        torch.testing.assert_close(recurrent @ recurrent.T, torch.eye(512), atol=1e-5, rtol=0)
+        drawn.append(forget)
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_pytorch_init_keeps_pytorchs_weights(cell: str) -> None:
     torch.manual_seed(3)
@@ -148,6 +168,8 @@ def test_wrong_shapes_are_refused_with_a_hint(shape: tuple[int, ...], hint: str)
         ({"scan_order": "diagonal"}, "scan_order 'diagonal': .*rows.*columns.*pixels.*permuted"),
         ({"cell": "transformer"}, "cell 'transformer'"),
         ({"init": "zeros"}, "init 'zeros'"),
+        ({"init": "chrono", "cell": "gru"}, "init chrono: .*cell is gru"),
+        ({"init": "chrono", "forget_bias": 2.0}, "forget_bias 2.0: init chrono"),
         ({"cell": "gru", "forget_bias": 1.0}, "forget_bias .*lstm"),
     ],
 )
