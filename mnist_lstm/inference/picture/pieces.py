@@ -10,6 +10,7 @@ from mnist_lstm.inference.picture.ink import SMALL
 from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Bounds, Part
 
+ROW_HEIGHT, ROW_INK = 2.0, 0.3  # height of digits that touch, in strokes, and the share of their box that is ink
 NOISE = 3  # pixels: salt and pepper break the strokes of a small picture
 
 
@@ -56,8 +57,16 @@ def find_pieces(parts: list[Part], labels: Labels) -> tuple[list[Piece], list[Pi
     height = digit_height(pieces)
     pieces = _merge_strokes(pieces, height, labels)
     least = (0.25 if max(labels.shape) > SMALL else 0.45) * height  # in a small picture, specks are large
-    digits = [p for p in pieces if max(p.width, p.height) > least and p.height > 0.35 * p.width]
+    digits = [p for p in pieces if max(p.width, p.height) > least and (p.height > 0.35 * p.width or _is_row(p, labels))]
     return digits, [piece for piece in pieces if piece not in digits]
+
+
+def _is_row(piece: Piece, labels: Labels) -> bool:
+    """Return whether a wide piece may be digits that touch: higher than a bar, and inked all along."""
+    if piece.height < ROW_HEIGHT * piece.stroke:
+        return False
+    mask = np.isin(labels[piece.top : piece.bottom, piece.left : piece.right], piece.labels)
+    return float(mask.mean()) > ROW_INK
 
 
 def digit_height(pieces: Sequence[Piece]) -> float:
