@@ -91,7 +91,11 @@ def test_what_is_no_single_digit_is_seen_as_such(tmp_path: Path, classifier: Cla
     speck[20:24, 20:24] = 255
     dot = np.zeros((300, 300), np.uint8)
     dot[140:150, 140:150] = 255
+    joined = np.maximum.reduce(
+        [ink(d, size=(160, 460), at=(35, 30 + 44 * n)) for n, d in enumerate((2, 3, 3, 4, 2, 3, 3, 4))]
+    )
     drawings = {
+        "joined": joined,
         "blank": np.zeros((300, 300), np.uint8),
         "dot": dot,
         "two": two,

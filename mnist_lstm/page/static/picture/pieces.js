@@ -7,6 +7,9 @@
  * @typedef {{left, top, right, bottom, labels: number[], stroke: number, isCut: boolean}} Piece
  */
 
+const ROW_HEIGHT = 2; // of digits that touch, in strokes
+const ROW_INK = 0.3; // share of their box
+
 export const wide = (piece) => piece.right - piece.left;
 export const high = (piece) => piece.bottom - piece.top;
 
@@ -44,8 +47,20 @@ export function findPieces(parts, picture) {
   });
   const height = digitHeight(pieces);
   pieces = mergeStrokes(pieces, height, picture);
-  const isDigit = (p) => Math.max(wide(p), high(p)) > 0.25 * height && high(p) > 0.35 * wide(p);
+  const isDigit = (p) => {
+    return Math.max(wide(p), high(p)) > 0.25 * height && (high(p) > 0.35 * wide(p) || isRow(p, picture));
+  };
   return { digits: pieces.filter(isDigit), rest: pieces.filter((piece) => !isDigit(piece)) };
+}
+
+/** Whether a wide piece may be digits that touch: higher than a bar, and inked all along. */
+function isRow(piece, { labels, width }) {
+  if (high(piece) < ROW_HEIGHT * piece.stroke) return false;
+  let inked = 0;
+  for (let y = piece.top; y < piece.bottom; y++) {
+    for (let x = piece.left; x < piece.right; x++) inked += piece.labels.includes(labels[y * width + x]);
+  }
+  return inked > ROW_INK * wide(piece) * high(piece);
 }
 
 function mergeStrokes(pieces, height, picture) {
