@@ -23,7 +23,7 @@ def quiet_lightning(*, names_device: bool = False) -> Iterator[None]:
         "Initializing distributed",  # the command says it in one line
         "distributed_backend=",
     ]
-    tips += ["GPU available"] if names_device else []
+    tips += ["GPU available", "LOCAL_RANK: "] if names_device else []
 
     def is_useful(record: logging.LogRecord) -> bool:
         return not any(text in record.getMessage() for text in tips)
@@ -45,6 +45,7 @@ def quiet_lightning(*, names_device: bool = False) -> Iterator[None]:
                 "GPU available but not used",  # asked for, by accelerator cpu
                 ".*does not have many workers",  # they would be slower here
                 "The number of training batches .* is smaller than the logging interval",  # TrainingMonitor adapts it
+                "The AccumulateGrad node's stream does not match",  # Lightning sets up DDP in a stream of its own
                 "Total length of .* across ranks is zero",  # a fast dev run without validation images
             ):
                 warnings.filterwarnings("ignore", message=message)

@@ -86,7 +86,8 @@ def test_every_part_reads_what_its_processes_print(gpu_report, report, monkeypat
     assert results["steps"]["gpu"]["ratios"] == [ratio]
     assert results["seeds"]["128"]["accuracies"] == [99.4] * 3
     assert 2 <= results["seeds"]["epochs"] < 80, "as many as a minute allows"
-    assert results["pixels"]["permuted"]["last epoch"] == 80
+    assert results["pixels"]["permuted"]["test"] == [99.0] * 5
+    assert report.rows[-1][1] == "median 99.00 of [99.0, 99.0, 99.0, 99.0, 99.0] %"
     configs = {command[i + 1] for command in commands for i, part in enumerate(command) if part == "--config"}
     assert all(Path(config).is_file() for config in configs)
     assert {"gpu", "gpu_mixed", "record", "record_gpu", "pixels", "trial"} == {Path(config).stem for config in configs}

@@ -37,6 +37,6 @@ class ChanceWarning(Callback):
             print(
                 f"mnist-lstm: warning: epoch {trainer.current_epoch + 1} ended at chance level: accuracy "
                 f"{100 * accuracy:.1f} % on training images, loss {loss:.2f}; try another --model.learning_rate, "
-                "most often a smaller one, --trainer.gradient_clip_val 1.0, or more epochs if sequences are long",
+                "most often a smaller one, --trainer.gradient_clip_val 1.0, or, by pixel, --model.init chrono",
                 file=sys.stderr,
             )
