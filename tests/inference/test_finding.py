@@ -241,11 +241,27 @@ def test_pale_ink_in_a_flash_is_read(
 
 
 @pytest.mark.parametrize(("blur", "found"), [(2, 1), (40, 0)])
-def test_a_soft_shadow_has_no_two_tones(blur: float, found: int) -> None:
+def test_a_soft_shadow_has_no_two_tones(blur: float, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_tones, "ONE_SIDE", 1.0)
     y, x = np.mgrid[:640, :480]
     light = ((x < 260 - 0.15 * y) & (y > 60)).astype(np.float32)
     grey = 0.4 + 0.4 * cv2.GaussianBlur(light, (0, 0), blur)
     assert len(list(find_two_tones(grey))) == found
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.15, 0.3])
+def test_light_from_a_side_is_no_digit(classifier: Classifier, slope: float) -> None:
+    y, x = np.mgrid[:640, :300]
+    light = (x < 170 - slope * y).astype(np.float32)
+    grain = np.random.default_rng(0).normal(0, 0.01, light.shape).astype(np.float32)
+    assert classifier(0.4 + 0.3 * cv2.GaussianBlur(light, (0, 0), 3) + grain).status == "empty"
+
+
+def test_a_sheet_that_is_half_in_the_shade_is_no_digit(classifier: Classifier) -> None:
+    picture = np.full((600, 450), 60, np.float32)
+    picture[400:580, 190:325] = 200
+    picture[:, :240] *= 0.6
+    assert classifier(cv2.GaussianBlur(picture, (0, 0), 2).astype(np.uint8)).status == "empty"
 
 
 def test_corners_in_the_dark_are_no_close_crop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +269,7 @@ def test_corners_in_the_dark_are_no_close_crop(monkeypatch: pytest.MonkeyPatch) 
     shade = cv2.GaussianBlur((x > 501 - 0.55 * (y - 200) - 10 * np.sin(y / 50)).astype(np.float32), (0, 0), 5)
     light = 0.8 * (1 - 0.3 * (np.hypot(x - 150, y - 375) / 450) ** 2)
     corners = (light * (1 - 0.4 * shade)).astype(np.float32)
+    monkeypatch.setattr(two_tones, "ONE_SIDE", 1.0)
     assert not list(find_two_tones(corners))
     monkeypatch.setattr(two_tones, "FADED", 1.0)
     assert list(find_two_tones(corners))

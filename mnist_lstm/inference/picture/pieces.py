@@ -10,7 +10,8 @@ from mnist_lstm.inference.picture.ink import SMALL
 from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Bounds, Part
 
-ROW_HEIGHT, ROW_INK = 2.0, 0.3  # height of digits that touch, in strokes, and the share of their box that is ink
+# height of digits that touch, in strokes, and of the mean column of them, as a share of theirs, at least
+ROW_HEIGHT, ROW_COLUMN = 2.0, 0.45
 NOISE = 3  # pixels: salt and pepper break the strokes of a small picture
 
 
@@ -62,11 +63,12 @@ def find_pieces(parts: list[Part], labels: Labels) -> tuple[list[Piece], list[Pi
 
 
 def _is_row(piece: Piece, labels: Labels) -> bool:
-    """Return whether a wide piece may be digits that touch: higher than a bar, and inked all along."""
+    """Return whether a wide piece may be digits that touch: higher than a bar, and so nearly all along."""
     if piece.height < ROW_HEIGHT * piece.stroke:
         return False
     mask = np.isin(labels[piece.top : piece.bottom, piece.left : piece.right], piece.labels)
-    return float(mask.mean()) > ROW_INK
+    heights = piece.height - mask.argmax(axis=0) - mask[::-1].argmax(axis=0)  # from the first to the last inked pixel
+    return float((heights * mask.any(axis=0)).mean()) > ROW_COLUMN * piece.height
 
 
 def digit_height(pieces: Sequence[Piece]) -> float:

@@ -16,7 +16,9 @@ DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to
 FADED = 0.15  # share of a stroke's outline without an edge, at most: digits have up to 0.14
 DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
 CORNER = 0.5  # share of the picture's width or height that a digit at two edges has at least
+ONE_SIDE = 0.7  # of the left or right edge that a digit covers which does not reach the other, at most
 SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
+FILLED = 0.85  # share of its rectangle that a digit fills which is wider than 0.45 of its height, at most
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
@@ -33,6 +35,7 @@ def select_writing(parts: list[Part], labels: Labels, *, is_cut_out: bool = Fals
         parts = [part for part in parts if not part.edges or not _is_object(part, shape)]
     elif not inside:  # a close crop, or objects; a 1 alone may go on beyond the upper or lower edge
         parts = [part for part in parts if part.side > 0.3 * min(shape) and not _is_in_corner(part, shape)]
+        parts = [part for part in parts if not _comes_from_a_side(part, labels)]
         parts = [part for part in parts if not _is_solid_at_edge(part) or 0 < part.left < part.right < shape[1]]
     if not parts:
         return []
@@ -79,7 +82,9 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
         return False
     if _is_solid_at_edge(part, SOLID) and part.width > part.height:  # an object
         return False
-    is_blob = part.stroke > 0.6 * part.side and part.area > 0.65 * part.width * part.height
+    filled = part.area / (part.width * part.height)
+    is_sheet = filled > FILLED and min(part.width, part.height) > 0.45 * part.side
+    is_blob = is_sheet or (filled > 0.65 and part.stroke > 0.6 * part.side)
     # from one edge of the picture to another: the edge of a shadow or a fold
     crosses = part.edges >= 2 or part.side > 0.9 * max(shape)
     is_line = crosses and part.stroke < 0.04 * part.side and part.area < 1.5 * part.stroke * part.side
@@ -94,6 +99,12 @@ def _is_solid_at_edge(part: Part, share: float = 0.8) -> bool:
 def _is_in_corner(part: Part, shape: tuple[int, ...]) -> bool:
     """Return whether a part at two edges is small: one that leaves no room for a digit beside it is a close crop."""
     return part.edges == 2 and max(part.width / shape[1], part.height / shape[0]) < CORNER
+
+
+def _comes_from_a_side(part: Part, labels: Labels) -> bool:
+    """Return whether a part fills the left or right edge and does not reach the other: light, no close crop."""
+    along = [float((labels[:, column] == part.label).mean()) for column in (0, -1)]
+    return part.edges == 3 and max(along) > ONE_SIDE
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@
  */
 
 const ROW_HEIGHT = 2; // of digits that touch, in strokes
-const ROW_INK = 0.3; // share of their box
+const ROW_COLUMN = 0.45; // height of their mean column, as a share of theirs
 
 export const wide = (piece) => piece.right - piece.left;
 export const high = (piece) => piece.bottom - piece.top;
@@ -53,14 +53,20 @@ export function findPieces(parts, picture) {
   return { digits: pieces.filter(isDigit), rest: pieces.filter((piece) => !isDigit(piece)) };
 }
 
-/** Whether a wide piece may be digits that touch: higher than a bar, and inked all along. */
+/** Whether a wide piece may be digits that touch: higher than a bar, and so nearly all along. */
 function isRow(piece, { labels, width }) {
   if (high(piece) < ROW_HEIGHT * piece.stroke) return false;
-  let inked = 0;
-  for (let y = piece.top; y < piece.bottom; y++) {
-    for (let x = piece.left; x < piece.right; x++) inked += piece.labels.includes(labels[y * width + x]);
+  let sum = 0; // of the heights of all columns, from the first to the last inked pixel
+  for (let x = piece.left; x < piece.right; x++) {
+    let [first, last] = [piece.bottom, piece.bottom - 1];
+    for (let y = piece.top; y < piece.bottom; y++) {
+      if (!piece.labels.includes(labels[y * width + x])) continue;
+      first = Math.min(first, y);
+      last = y;
+    }
+    sum += last - first + 1;
   }
-  return inked > ROW_INK * wide(piece) * high(piece);
+  return sum > ROW_COLUMN * wide(piece) * high(piece);
 }
 
 function mergeStrokes(pieces, height, picture) {
