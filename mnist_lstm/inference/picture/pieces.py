@@ -10,8 +10,7 @@ from mnist_lstm.inference.picture.ink import SMALL
 from mnist_lstm.inference.picture.morphology import Labels
 from mnist_lstm.inference.picture.parts import Bounds, Part
 
-# height of digits that touch, in strokes, and of the mean column of them, as a share of theirs, at least
-ROW_HEIGHT, ROW_COLUMN = 2.0, 0.45
+ROW_HEIGHT, ROW_STROKES = 2.0, 3  # height of digits that touch, in strokes, and how many stand side by side, at least
 NOISE = 3  # pixels: salt and pepper break the strokes of a small picture
 
 
@@ -63,12 +62,14 @@ def find_pieces(parts: list[Part], labels: Labels) -> tuple[list[Piece], list[Pi
 
 
 def _is_row(piece: Piece, labels: Labels) -> bool:
-    """Return whether a wide piece may be digits that touch: higher than a bar, and so nearly all along."""
+    """Return whether a wide piece may be digits that touch: higher than a bar, and many strokes side by side."""
     if piece.height < ROW_HEIGHT * piece.stroke:
         return False
-    mask = np.isin(labels[piece.top : piece.bottom, piece.left : piece.right], piece.labels)
-    heights = piece.height - mask.argmax(axis=0) - mask[::-1].argmax(axis=0)  # from the first to the last inked pixel
-    return float((heights * mask.any(axis=0)).mean()) > ROW_COLUMN * piece.height
+    third = piece.height // 3
+    middle = labels[piece.top + third : piece.bottom - third, piece.left : piece.right]
+    mask = np.pad(np.isin(middle, piece.labels), ((0, 0), (1, 0)))
+    strokes = (mask[:, 1:] & ~mask[:, :-1]).sum(axis=1)  # of each row
+    return int(strokes.max()) >= ROW_STROKES
 
 
 def digit_height(pieces: Sequence[Piece]) -> float:

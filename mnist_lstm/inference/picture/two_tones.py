@@ -15,6 +15,7 @@ from mnist_lstm.inference.picture.writing import FADED, ONE_SIDE
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
 SIDE = 0.95  # of the left or right edge is ink at most: more is a shadow, but the bar of a 7 may be a whole edge
+DEEP = 0.4  # brightness in the shade, as a share of that in the light, at least: ink is darker
 CORNER, SOFT = 0.25, 4  # distance of the ground from a corner, as a share of the longer side, and width of the edge
 HOLES = 4  # at most: an 8 has two, squared paper many
 LEAST = 0.25  # longer side of the digit, as a share of the picture's: this is a close crop
@@ -42,7 +43,8 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-        side = SIDE if box[0] == 0 and box[2] == mask.shape[1] else ONE_SIDE
+        reaches_over = box[0] == 0 and box[2] == mask.shape[1]
+        side = SIDE if reaches_over or levels[0] < DEEP * levels[1] else ONE_SIDE
         is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > side
         distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         in_shade = width > SOFT and distance[[0, 0, -1, -1], [0, -1, 0, -1]].max() > CORNER * max(mask.shape)

@@ -16,9 +16,9 @@ DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to
 FADED = 0.15  # share of a stroke's outline without an edge, at most: digits have up to 0.14
 DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
 CORNER = 0.5  # share of the picture's width or height that a digit at two edges has at least
-ONE_SIDE = 0.7  # of the left or right edge that a digit covers which does not reach the other, at most
+ONE_SIDE = 0.7  # of the left or right edge that pale ink covers which does not reach the other, at most
 SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
-FILLED = 0.85  # share of its rectangle that a digit fills which is wider than 0.45 of its height, at most
+FILLED = 0.9  # share of its rectangle that a digit fills which is wider than 0.45 of its height, at most
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
 CONTRAST = 2.4  # level of the ink, as a multiple of what may be noise
 
@@ -102,9 +102,9 @@ def _is_in_corner(part: Part, shape: tuple[int, ...]) -> bool:
 
 
 def _comes_from_a_side(part: Part, labels: Labels) -> bool:
-    """Return whether a part fills the left or right edge and does not reach the other: light, no close crop."""
+    """Return whether pale ink fills the left or right edge and does not reach the other: light, no close crop."""
     along = [float((labels[:, column] == part.label).mean()) for column in (0, -1)]
-    return part.edges == 3 and max(along) > ONE_SIDE
+    return part.edges == 3 and part.level < DARKEST and max(along) > ONE_SIDE
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@
  */
 
 const ROW_HEIGHT = 2; // of digits that touch, in strokes
-const ROW_COLUMN = 0.45; // height of their mean column, as a share of theirs
+const ROW_STROKES = 3; // that stand side by side in digits that touch, at least
 
 export const wide = (piece) => piece.right - piece.left;
 export const high = (piece) => piece.bottom - piece.top;
@@ -53,20 +53,21 @@ export function findPieces(parts, picture) {
   return { digits: pieces.filter(isDigit), rest: pieces.filter((piece) => !isDigit(piece)) };
 }
 
-/** Whether a wide piece may be digits that touch: higher than a bar, and so nearly all along. */
+/** Whether a wide piece may be digits that touch: higher than a bar, and many strokes side by side. */
 function isRow(piece, { labels, width }) {
   if (high(piece) < ROW_HEIGHT * piece.stroke) return false;
-  let sum = 0; // of the heights of all columns, from the first to the last inked pixel
-  for (let x = piece.left; x < piece.right; x++) {
-    let [first, last] = [piece.bottom, piece.bottom - 1];
-    for (let y = piece.top; y < piece.bottom; y++) {
-      if (!piece.labels.includes(labels[y * width + x])) continue;
-      first = Math.min(first, y);
-      last = y;
+  const third = Math.floor(high(piece) / 3);
+  for (let y = piece.top + third; y < piece.bottom - third; y++) {
+    let strokes = 0;
+    let before = false;
+    for (let x = piece.left; x < piece.right; x++) {
+      const isInked = piece.labels.includes(labels[y * width + x]);
+      strokes += isInked && !before;
+      before = isInked;
     }
-    sum += last - first + 1;
+    if (strokes >= ROW_STROKES) return true;
   }
-  return sum > ROW_COLUMN * wide(piece) * high(piece);
+  return false;
 }
 
 function mergeStrokes(pieces, height, picture) {
