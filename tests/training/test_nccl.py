@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-import pytest
 import torch
 from conftest import GPU_MARKS, REPOSITORY
 
+pytestmark = list(GPU_MARKS)
 
-@pytest.mark.parametrize("backend", [pytest.param("nccl", marks=GPU_MARKS)])
-def test_torchrun_trains_on_all_gpus(backend: str) -> None:
+
+def test_torchrun_trains_on_all_gpus() -> None:
     assert torch.distributed.is_nccl_available()
     configs = [f"--config={REPOSITORY / 'configs' / name}.yaml" for name in ("gpu_mixed", "ddp")]
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={torch.cuda.device_count()}"]
