@@ -84,6 +84,8 @@ class Worker:
                 if not todo.may_train(plan.counting(on.get_trials(deepcopy=False)), trial.number):
                     trial.set_user_attr(plan.SURPLUS, True)
                     raise Surplus
+                # `_look_after` relies on it: the thread that Optuna leaves this to may come too late
+                self._give_sign_of_life(on, trial.number)
                 trial.set_user_attr(plan.WORKER, self.name)
                 return self._train(trial, arguments_of(trial), prunes=prunes)
             except SystemExit as stop:  # of a signal, or of Lightning; Optuna knows another interruption
@@ -164,14 +166,16 @@ class Worker:
         Optuna passes over those that have never had one, because their worker was killed in the moment when it took
         them: they are given a first one here.
         """
-        study_id = self.storage.get_study_id_from_name(on.study_name)
         for trial in counted:
             if trial.state == TrialState.RUNNING and plan.WORKER not in trial.user_attrs:
                 now = time.monotonic()
                 if now - self._since.setdefault(trial.number, now) > self.grace:
-                    trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-                    self.storage.record_heartbeat(trial_id)
+                    self._give_sign_of_life(on, trial.number)
                     self._since[trial.number] = math.inf  # another one would keep it alive
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(on)
+
+    def _give_sign_of_life(self, on: optuna.Study, number: int) -> None:
+        study_id = self.storage.get_study_id_from_name(on.study_name)
+        self.storage.record_heartbeat(self.storage.get_trial_id_from_study_id_trial_number(study_id, number))

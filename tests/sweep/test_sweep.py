@@ -11,12 +11,13 @@ import optuna
 import pytest
 import yaml
 from conftest import Command, fail, fit_args, succeed
+from optuna.storages._heartbeat import HeartbeatThread
 from optuna.trial import TrialState
 
 from mnist_lstm.data import datasets
 from mnist_lstm.errors import TrainingError
 from mnist_lstm.sweep import results, worker
-from mnist_lstm.sweep.plan import ERROR, RUN, Search, counting
+from mnist_lstm.sweep.plan import ERROR, RUN, WORKER, Search, counting
 from mnist_lstm.sweep.study import retry_killed
 from mnist_lstm.training.module import DigitClassifier
 
@@ -203,6 +204,25 @@ def test_a_trial_whose_worker_never_gave_a_sign_of_life_is_retried(
     study_of().ask()  # and is killed
     succeed(sweep, "--trials=2", "--seeds=0", "--grace=1")
     assert [trial.state.name for trial in study_of().trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_a_trial_whose_worker_dies_as_soon_as_it_has_said_that_it_trains_is_retried(
+    sweep: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Passes through Optuna as a kill does: nothing is stored."""
+
+    fake_training(monkeypatch, {1: Killed()})
+    monkeypatch.setattr(worker, "POLL_S", 0.2)
+    with monkeypatch.context() as patch:
+        # Optuna's thread had no time for a first sign of life
+        patch.setattr(HeartbeatThread, "__enter__", lambda *_: None)
+        patch.setattr(HeartbeatThread, "__exit__", lambda *_: None)
+        with pytest.raises(Killed):
+            sweep("--trials=2", "--seeds=0")
+    assert WORKER in study_of().trials[0].user_attrs
+    succeed(sweep, "--trials=2", "--seeds=0", "--grace=1")
+    assert [trial.state.name for trial in study_of().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_results_are_not_overwritten(sweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
