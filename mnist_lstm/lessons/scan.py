@@ -8,8 +8,8 @@ Willmott & Ye 2018 ("Orthogonal recurrent neural networks with scaled Cayley tra
 the gating mechanism of recurrent neural networks").
 
 The order is an option of the network, `--model.scan_order rows | columns | pixels | permuted`, and checkpoints keep it,
-so that classify and explain read in the same order. `configs/pixels.yaml` is a full training pixel by pixel, for a GPU,
-and needs the biases of the lesson `time-scales` to learn anything at all (`--model.init chrono`).
+so that classify and explain read in the same order. `configs/pixels.yaml` is a full training pixel by pixel, for a GPU.
+In the order `pixels` it needs the biases of the lesson `time-scales` to learn at all (`--model.init chrono`).
 
 Here the images are first reduced, by default to 14x14 pixels and so to 196 steps, and training is short. The question
 is which orders learn within the same few updates, not what each can reach: rows and columns, of 14 steps, are far above

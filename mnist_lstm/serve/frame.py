@@ -24,7 +24,8 @@ class Frame:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if scope["method"] == "HEAD":  # the same headers; the server leaves out the body
+        method = scope["method"]
+        if method == "HEAD":  # the same headers; the server leaves out the body
             scope = {**scope, "method": "GET"}
         start, status = time.perf_counter(), 0
 
@@ -42,7 +43,7 @@ class Frame:
         try:
             await self.app(scope, receive, send_framed)
         except Exception:  # it has been answered with 500
-            logging.getLogger("uvicorn.error").exception("%s %s failed", scope["method"], scope["path"])
+            logging.getLogger("uvicorn.error").exception("%s %s failed", method, scope["path"])
         finally:
             path = getattr(scope.get("route"), "path", "other")
             self.metrics.request(path, status, time.perf_counter() - start)

@@ -221,7 +221,7 @@ def test_a_trial_whose_worker_dies_as_soon_as_it_has_said_that_it_trains_is_retr
         with pytest.raises(Killed):
             sweep("--trials=2", "--seeds=0")
     assert WORKER in study_of().trials[0].user_attrs
-    succeed(sweep, "--trials=2", "--seeds=0", "--grace=1")
+    succeed(sweep, "--trials=2", "--seeds=0", "--grace=1", "--timeout=20")
     assert [trial.state.name for trial in study_of().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
