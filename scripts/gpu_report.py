@@ -9,7 +9,7 @@ python scripts/gpu_report.py --minutes 4 --parts goal,record
     record    seconds of one seed of the record recipe
     steps     fit's steps against a bare loop with and without CUDA graphs, configs/gpu.yaml and configs/gpu_mixed.yaml
     seeds     the record's accuracy by other writers, three seeds side by side with three of batches of 128
-    pixels    accuracy pixel by pixel in both orders, five seeds side by side, which take up to 75 GB of the GPU's memory
+    pixels    accuracy pixel by pixel in both orders, five seeds side by side, in up to 75 GB of GPU memory
 
 Each part runs in processes of its own. A part that fails is reported, and the others go on. `seeds` and `pixels` train
 for as many epochs as the time allows.

@@ -10,6 +10,7 @@ from mnist_lstm.inference.picture import Line, Page, Span, rounds, two_tones
 from mnist_lstm.inference.picture.ink import Ink, measure_ink
 from mnist_lstm.inference.picture.parts import Part, find_parts
 from mnist_lstm.inference.picture.two_tones import find_two_tones
+from mnist_lstm.inference.picture.writing import select_writing
 from mnist_lstm.inference.reading import Digit, Reading
 
 BLANK = np.zeros((28, 28), dtype=np.uint8)
@@ -249,12 +250,49 @@ def test_a_soft_shadow_has_no_two_tones(blur: float, found: int, monkeypatch: py
     assert len(list(find_two_tones(grey))) == found
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.15, 0.3])
-def test_light_from_a_side_is_no_digit(classifier: Classifier, slope: float) -> None:
-    y, x = np.mgrid[:640, :300]
-    light = (x < 170 - slope * y).astype(np.float32)
-    grain = np.random.default_rng(0).normal(0, 0.01, light.shape).astype(np.float32)
-    assert classifier(0.4 + 0.3 * cv2.GaussianBlur(light, (0, 0), 3) + grain).status == "empty"
+@pytest.mark.parametrize(("top", "bottom"), [(0.16, 0.6), (0.18, 0.42)])
+def test_light_from_a_side_is_no_digit(
+    classifier: Classifier, top: float, bottom: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, x = np.mgrid[:201, :84] / np.array([201, 84])[:, None, None]
+    light = cv2.GaussianBlur((x < top + (bottom - top) * y).astype(np.float32), (0, 0), 1.7)
+    grain = np.random.default_rng(0).normal(0, 0.01, light.shape)
+    picture = (0.66 * (0.7 + 0.3 * light) * (1 - 0.6 * ((x - 0.42) ** 2 + (y - 0.4) ** 2)) + grain).astype(np.float32)
+    assert classifier(picture).status == "empty"
+    monkeypatch.setattr(two_tones, "ONE_SIDE", 1.0)
+    assert classifier(picture).digit == 1
+
+
+@pytest.mark.parametrize(
+    ("digit", "width", "points", "stroke", "ink"),
+    [
+        (7, 240, [(60, 20), (226, 20), (226, 299)], 26, 150),
+        (7, 240, [(60, 20), (226, 20), (226, 299)], 26, 95),
+        (1, 110, [(40, 110), (89, 20), (89, 280)], 40, 60),
+        (1, 110, [(0, 110), (89, 20), (89, 280)], 40, 150),
+    ],
+    ids=["slender", "slender and darker", "dark", "from edge to edge"],
+)
+def test_a_digit_along_the_edge_is_no_light(
+    classifier: Classifier, digit: int, width: int, points: list[tuple[int, int]], stroke: int, ink: int
+) -> None:
+    drawn = np.zeros((300, width), np.uint8)
+    cv2.polylines(drawn, [np.array(points)], False, 255, stroke)
+    prediction = classifier(np.rint(220 + (ink - 220) * cv2.GaussianBlur(drawn / 255, (0, 0), 1)).astype(np.uint8))
+    assert (prediction.digit, prediction.status) == (digit, "ok")
+
+
+def test_pale_ink_that_fills_a_side_and_its_box_is_light() -> None:
+    def is_writing(width: int = 30, area: int = 2208, level: float = 0.44, edges: int = 3) -> bool:
+        part = Part(0, 0, width, 120, 1, area, 18.0, level, 0.8, 0.4, edges)
+        labels = np.zeros((120, 50), np.int32)
+        labels[:100, :18] = 1
+        return select_writing([part], labels) == [part]
+
+    assert not is_writing()
+    assert is_writing(area=1200)  # a stroke, bent
+    assert is_writing(level=0.8)
+    assert is_writing(width=50, area=3000, edges=4)
 
 
 def test_a_sheet_that_is_half_in_the_shade_is_no_digit(classifier: Classifier) -> None:

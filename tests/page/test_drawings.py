@@ -94,8 +94,11 @@ def test_what_is_no_single_digit_is_seen_as_such(tmp_path: Path, classifier: Cla
     joined = np.maximum.reduce(
         [ink(d, size=(160, 460), at=(35, 30 + 44 * n)) for n, d in enumerate((2, 3, 3, 4, 2, 3, 3, 4))]
     )
+    slab = np.zeros((300, 300), np.uint8)
+    slab[70:230, 110:190] = 255
     drawings = {
         "joined": joined,
+        "slab": slab,
         "blank": np.zeros((300, 300), np.uint8),
         "dot": dot,
         "two": two,

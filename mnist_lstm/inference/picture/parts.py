@@ -85,6 +85,11 @@ class Part(Bounds):
         return max(self.width, self.height)
 
     @property
+    def filled(self) -> float:
+        """Return the share of its bounding box that it covers."""
+        return self.area / (self.width * self.height)
+
+    @property
     def is_bar(self) -> bool:
         """Whether it is one stroke, straight or slightly bent, as a 1 is, a ruled line, or the edge of a shadow."""
         length = math.hypot(self.width, self.height)

@@ -10,7 +10,7 @@ from mnist_lstm.inference.picture.ink import MIN_CONTRAST, SMALL, Grey, Ink, ots
 from mnist_lstm.inference.picture.morphology import depth, holes, label
 from mnist_lstm.inference.picture.parts import Part, edge_width, share_faded
 from mnist_lstm.inference.picture.sheet import Sheet
-from mnist_lstm.inference.picture.writing import FADED, ONE_SIDE
+from mnist_lstm.inference.picture.writing import FADED, ONE_SIDE, PATCH
 
 WITHIN = 0.21  # variance within the two tones, as a share of the whole, at most: 0.25 in a gradient
 RIM = 0.5  # of the pixels at the picture's edge are ink at most: ground is what surrounds
@@ -43,17 +43,17 @@ def find_two_tones(grey: Grey) -> Iterator[Finding]:
         rim = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-        reaches_over = box[0] == 0 and box[2] == mask.shape[1]
-        side = SIDE if reaches_over or levels[0] < DEEP * levels[1] else ONE_SIDE
-        is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > side
+        depths = depth(mask)[mask]
+        stroke = 2 * float(np.percentile(depths, 90))
+        part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
+        reaches_over = part.left == 0 and part.right == mask.shape[1]
+        is_stroke = reaches_over or part.filled < PATCH or levels[0] < DEEP * levels[1]
+        is_half = max(mask[:, 0].mean(), mask[:, -1].mean()) > (SIDE if is_stroke else ONE_SIDE)
         distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         in_shade = width > SOFT and distance[[0, 0, -1, -1], [0, -1, 0, -1]].max() > CORNER * max(mask.shape)
         if rim.mean() > RIM or is_half or in_shade or sum(1 for _ in holes(mask)) > HOLES:
             continue
         strength = np.clip((sheet.grey - ground) / (ink - ground), 0, 1).astype(np.float32)
-        depths = depth(mask)[mask]
-        stroke = 2 * float(np.percentile(depths, 90))
-        part = Part(*box, 1, int(mask.sum()), stroke, level=1.0, sharpness=1.0, excess=1.0, edges=4)
         if part.stroke >= WIDEST * part.side or part.width > WIDE * part.height:
             continue
         dark = sheet.grey if ink < ground else 1 - sheet.grey

@@ -16,7 +16,8 @@ DARK = 0.42  # share of the surroundings of a stroke, at most: digits have up to
 FADED = 0.15  # share of a stroke's outline without an edge, at most: digits have up to 0.14
 DARKEST = 0.5  # level of ink away from the edge, up to which it may have a shadow beside it
 CORNER = 0.5  # share of the picture's width or height that a digit at two edges has at least
-ONE_SIDE = 0.7  # of the left or right edge that pale ink covers which does not reach the other, at most
+# of the left or right edge, and of its rectangle, that pale ink covers which does not reach the other edge, at most
+ONE_SIDE, PATCH = 0.7, 0.4
 SOLID = 0.7  # share of its rectangle that an object at the edge fills, at least
 FILLED = 0.9  # share of its rectangle that a digit fills which is wider than 0.45 of its height, at most
 STEP = 1.2  # of a bar at most: 1s have up to 0.5, near a shadow 1.1, its edges 1.5 and more
@@ -82,9 +83,8 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
         return False
     if _is_solid_at_edge(part, SOLID) and part.width > part.height:  # an object
         return False
-    filled = part.area / (part.width * part.height)
-    is_sheet = filled > FILLED and min(part.width, part.height) > 0.45 * part.side
-    is_blob = is_sheet or (filled > 0.65 and part.stroke > 0.6 * part.side)
+    is_sheet = part.filled > FILLED and min(part.width, part.height) > 0.45 * part.side
+    is_blob = is_sheet or (part.filled > 0.65 and part.stroke > 0.6 * part.side)
     # from one edge of the picture to another: the edge of a shadow or a fold
     crosses = part.edges >= 2 or part.side > 0.9 * max(shape)
     is_line = crosses and part.stroke < 0.04 * part.side and part.area < 1.5 * part.stroke * part.side
@@ -93,7 +93,7 @@ def is_stroke(part: Part, shape: tuple[int, ...]) -> bool:
 
 def _is_solid_at_edge(part: Part, share: float = 0.8) -> bool:
     """Return whether a part is an upright or level rectangle at one or two edges, as a phone that lies there."""
-    return 0 < part.edges < 3 and part.area > share * part.width * part.height
+    return 0 < part.edges < 3 and part.filled > share
 
 
 def _is_in_corner(part: Part, shape: tuple[int, ...]) -> bool:
@@ -103,8 +103,10 @@ def _is_in_corner(part: Part, shape: tuple[int, ...]) -> bool:
 
 def _comes_from_a_side(part: Part, labels: Labels) -> bool:
     """Return whether pale ink fills the left or right edge and does not reach the other: light, no close crop."""
-    along = [float((labels[:, column] == part.label).mean()) for column in (0, -1)]
-    return part.edges == 3 and part.level < DARKEST and max(along) > ONE_SIDE
+    if part.edges < 3 or (part.left == 0 and part.right == labels.shape[1]):
+        return False
+    along = max(float((labels[:, column] == part.label).mean()) for column in (0, -1))
+    return part.level < DARKEST and part.filled > PATCH and along > ONE_SIDE
 
 
 def _is_object(part: Part, shape: tuple[int, ...]) -> bool:

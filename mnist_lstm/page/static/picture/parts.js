@@ -6,6 +6,7 @@
 import { squaredDistance } from "./distance.js";
 import { quantile } from "./numbers.js";
 
+const FILLED = 0.9; // of its rectangle that a digit fills which is wider than 0.45 of its height, at most
 const SAMPLED = 4; // strokes are measured in each fourth row: they are much wider in a large drawing
 
 /**
@@ -112,7 +113,9 @@ export function selectWriting(parts, { whole }) {
 function isStroke(part, long) {
   const { left, top, right, bottom, side, stroke, area } = part;
   if (side <= Math.max(5, 0.01 * long)) return false;
-  return !(stroke > 0.6 * side && area > 0.65 * (right - left) * (bottom - top));
+  const filled = area / ((right - left) * (bottom - top));
+  const isSheet = filled > FILLED && Math.min(right - left, bottom - top) > 0.45 * side;
+  return !isSheet && !(filled > 0.65 && stroke > 0.6 * side);
 }
 
 /** The part of median size, weighted by size: specks count little. */
