@@ -151,9 +151,9 @@ def test_worker_answers_the_newest_drawing_with_predictions_and_gates(tmp_path: 
     messages = [
         {"type": "load", "model": model},
         {"type": "read", "id": 1, "image": [0] * 784},
-        {"type": "read", "id": 2, "image": digit, "pause": 2000},
+        {"type": "read", "id": 2, "image": digit, "wait": "predictions"},
         {"type": "trace", "id": 3},
-        {"type": "read", "id": 4, "drawing": blank, "pause": 200},
+        {"type": "read", "id": 4, "drawing": blank, "wait": "answer"},
     ]
     script = join_modules(STATIC / "worker.js")
     data = {"script": script, "messages": messages}
@@ -177,14 +177,14 @@ def test_worker_leaves_a_drawing_that_takes_long_for_a_newer_one(tmp_path: Path)
     large = RowLSTM(hidden_size=128, num_layers=2).requires_grad_(False).eval()
     model = describe(large, {}, np.zeros((0, 28, 28), np.uint8), 1.0)
     bar = np.zeros((300, 300), np.uint8)
-    bar[140:160, 130:170] = 255  # may be cut into digits in many ways
+    bar[140:156, 130:170] = 255  # may be cut into digits in many ways
     drawing = {"width": 300, "height": 300, "ink": bar.flatten().tolist()}
     messages = [
         {"type": "load", "model": model},
-        {"type": "read", "id": 1, "drawing": drawing, "pause": 15},
-        {"type": "read", "id": 2, "image": [0] * 784, "pause": 2000},
+        {"type": "read", "id": 1, "drawing": drawing, "pause": 1},
+        {"type": "read", "id": 2, "image": [0] * 784, "wait": "predictions"},
     ]
-    data = {"script": join_modules(STATIC / "worker.js"), "messages": messages}
+    data = {"script": join_modules(STATIC / "worker.js"), "messages": messages, "slow": True}
     answers = run_node(tmp_path / "static", Path(__file__).parent / "work.js", data)
     assert [(answer["type"], answer.get("id")) for answer in answers] == [
         ("ready", None),
